@@ -1,0 +1,71 @@
+"""evolve: evolutionary search over model weights, compression profiles and architectures.
+
+Importing it is instant: torch, ray and transformers load where they are used.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from evolve.errors import EvolveError
+from evolve.experiment import Experiment, Exporter, Final, Free, Ordered
+from evolve.genome import Genome, Packed
+from evolve.score import Fitness, G, Needs, Objective, Record, Score
+from evolve.search.genetic import Generational, Genetic, Steady
+from evolve.variation import Mating, Operator, Selection
+
+if TYPE_CHECKING:
+    from evolve.store.run import Run
+
+__all__ = [
+    "Experiment", "Final", "Exporter", "Ordered", "Free", "Genetic", "Steady", "Generational",
+    "Genome", "Packed", "Fitness", "Needs", "Objective", "Record", "Score",
+    "Mating", "Operator", "Selection", "EvolveError", "run", "load", "guard",
+]  # fmt: skip
+
+
+def guard() -> None:
+    """Raise `ImportError` if another `operators` or `fitness` package shadows ours."""
+    home = Path(__file__).resolve().parent.parent
+    for name in ("operators", "fitness"):
+        spec = importlib.util.find_spec(name)
+        places = [
+            Path(place).resolve() for place in (spec and spec.submodule_search_locations) or []
+        ]
+        if home / name not in places:
+            found = places[0] if places else (spec and spec.origin) or "nothing"
+            raise ImportError(
+                f"`import {name}` finds {found}, not evolve's own package {home / name}; "
+                f"rename your {name!r}, or move it out of the folder of the experiment."
+            )
+
+
+def run(
+    experiment: Experiment[G],
+    out: str | Path,
+    *,
+    workers: int = 0,
+    address: str | None = None,
+    resume: bool = False,
+) -> Run[G]:
+    """Run `experiment` to its last birth, in the new directory `out`; returns the run.
+
+    `workers`: 0 evaluates in this process; n > 0 in n Ray workers, on this machine or at
+    `address` ("auto" or "HOST:PORT"). `resume`: go on with the run in `out`.
+    Raises `EvolveError` before any work if something does not fit.
+    """
+    from evolve.engine.run import conduct
+
+    return conduct(experiment, Path(out), workers=workers, address=address, resume=resume)
+
+
+def load(path: str | Path) -> Run[Genome]:
+    """The run in directory `path`, to be read. Raises `StoreError`."""
+    from evolve.store.run import Run
+
+    return Run.at(Path(path))
+
+
+guard()

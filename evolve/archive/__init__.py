@@ -1,0 +1,1 @@
+"""Archives: which records live."""

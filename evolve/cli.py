@@ -1,0 +1,216 @@
+"""The command line: run, check, resume, show, export. Everything it does, the API does too."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated, Any, cast
+
+import typer
+from rich.console import Console
+
+from evolve.errors import EvolveError, StoreError
+
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    help="Evolve model weights, compression profiles and architectures.",
+)
+
+File = Annotated[Path, typer.Argument(metavar="EXPERIMENT.py", help="Defines `experiment`.")]
+RunPath = Annotated[Path, typer.Argument(metavar="RUN", help="The directory of a run.")]
+Births = Annotated[int | None, typer.Option(min=1, help="Births instead of the experiment's.")]
+WorkersOption = Annotated[
+    int | None,
+    typer.Option("--workers", min=0, help="Ray workers; 0: this process; default: the cores."),
+]
+Address = Annotated[
+    str | None, typer.Option(help="auto or HOST:PORT of a running Ray; default: one of our own.")
+]
+
+
+@app.command()
+def run(
+    file: File,
+    births: Births = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="Instead of the experiment's.")] = None,
+    out: Annotated[Path | None, typer.Option(help="A new directory; default runs/NAME.")] = None,
+    workers: WorkersOption = None,
+    address: Address = None,
+) -> None:
+    """Run an experiment to its last birth, test the picks, export the winner."""
+    from evolve.engine.source import load_experiment
+
+    experiment = load_experiment(file)
+    experiment = replace(
+        experiment,
+        births=experiment.births if births is None else births,
+        seed=experiment.seed if seed is None else seed,
+    )
+    _conduct(experiment, out or Path("runs") / experiment.name, file, workers, address)
+
+
+@app.command()
+def resume(
+    path: RunPath,
+    births: Births = None,
+    workers: WorkersOption = None,
+    address: Address = None,
+    accept_changes: Annotated[
+        bool, typer.Option(help="Go on although the experiment file has changed.")
+    ] = False,
+) -> None:
+    """Go on with a run that was stopped or killed; with --births, beyond its end."""
+    import evolve
+    from evolve.engine.source import load_experiment
+
+    facts = evolve.load(path).facts
+    if facts["file"] is None:
+        raise StoreError(
+            f"{path} was begun from Python; resume it there: evolve.run(experiment, "
+            f"{str(path)!r}, resume=True)."
+        )
+    file = Path(str(facts["file"]))
+    experiment = replace(
+        load_experiment(file),
+        seed=int(cast("int", facts["seed"])),
+        births=births or int(cast("int", facts["births"])),
+    )
+    _conduct(experiment, path, file, workers, address, resume=True, accept=accept_changes)
+
+
+@app.command()
+def check(file: File, workers: WorkersOption = None, address: Address = None) -> None:
+    """Find out everything that can be known before work; score one candidate in a worker."""
+    from evolve.engine.check import examine
+    from evolve.engine.source import load_experiment
+
+    experiment = load_experiment(file)
+    count = _workers(workers, experiment)
+    for line in examine(experiment, file, count, address):
+        OUT.print(line, markup=False)
+
+
+@app.command()
+def show(
+    path: RunPath, as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False
+) -> None:
+    """Print a run: front, best, operators' credit, failures, final table."""
+    import evolve
+    from evolve.report import show as report
+
+    found = evolve.load(path)
+    if as_json:
+        OUT.print(json.dumps(report.as_json(found)), markup=False, highlight=False, soft_wrap=True)
+    else:
+        report.show(found, OUT)
+
+
+@app.command()
+def export(
+    path: RunPath,
+    pick: Annotated[str, typer.Option(help="best:OBJECTIVE, knee, or birth:N.")] = "knee",
+    to: Annotated[Path | None, typer.Option(help="A new directory; default RUN/PICK.")] = None,
+) -> None:
+    """Write a candidate of a run as what other tools load."""
+    import evolve
+    from evolve.engine.story import story
+    from evolve.export import exporter_for
+
+    found = evolve.load(path)
+    record = found.pick(pick)
+    target = to or path / pick.replace(":", "-")
+    exporter_for(record.genome).export(record, target, story(found, record))
+    OUT.print(f"Exported birth {record.birth} to {target}", markup=False)
+
+
+OUT = Console(highlight=False)  # replaced by `main`: the real stdout
+
+
+def main() -> None:
+    """Entry point: our errors are one line on stderr and exit status 2."""
+    with _own_stdout():
+        try:
+            app()
+        except EvolveError as error:
+            print(f"evolve: {error}", file=sys.stderr)
+            sys.exit(2)
+
+
+@contextmanager
+def _own_stdout() -> Iterator[None]:
+    """Keep stdout for us: what Ray and other libraries print there goes to stderr."""
+    global OUT
+    terminal = sys.stdout.isatty()
+    ours = os.fdopen(os.dup(1), "w", buffering=1, encoding="utf-8")
+    OUT = Console(file=ours, force_terminal=terminal or None, highlight=False)
+    os.dup2(2, 1)
+    sys.stdout = sys.stderr
+    try:
+        yield
+    finally:
+        ours.close()
+
+
+def _conduct(
+    experiment: Any,
+    out: Path,
+    file: Path,
+    workers: int | None,
+    address: str | None,
+    *,
+    resume: bool = False,
+    accept: bool = False,
+) -> None:
+    from evolve.engine.run import conduct
+    from evolve.report.live import Live
+
+    begun = time.monotonic()
+    count = _workers(workers, experiment)
+    where = "in this process (no timeout is enforced)" if count == 0 else f"on {count} Ray workers"
+    OUT.print(f"{experiment.name}: {experiment.births} births {where}, in {out}", markup=False)
+    try:
+        with Live(OUT) as watcher:
+            found = conduct(
+                experiment, out, workers=count, address=address, resume=resume, file=file,
+                accept_changes=accept, births=experiment.births if resume else None,
+                watcher=watcher,
+            )  # fmt: skip
+    except KeyboardInterrupt:
+        OUT.print(f"Stopped; nothing scored is lost. Go on with: evolve resume {out}")
+        sys.exit(130)
+    _finish(found, out, time.monotonic() - begun)
+
+
+def _finish(found: Any, out: Path, seconds: float) -> None:
+    from evolve.report.picture import picture
+    from evolve.report.show import show_final
+
+    OUT.print(f"{len(found.records)} births told, front of {len(found.front)}, {seconds:.0f} s")
+    if found.final:
+        show_final(found, OUT)
+    drawn = picture(found, out / "front.png")
+    OUT.print(drawn, markup=False)
+    if (out / "export").exists():
+        OUT.print(f"The knee is exported to {out / 'export'}", markup=False)
+    OUT.print(f"More: evolve show {out}", markup=False)
+
+
+def _workers(asked: int | None, experiment: Any) -> int:
+    """As many as asked for; by default one a core, as far as the experiment's window goes."""
+    if asked is not None:
+        return asked
+    cores = os.cpu_count() or 1
+    needs = experiment.fitness.needs
+    return max(1, min(int(cores / max(needs.cpus, 1e-9)), experiment.window() // needs.batch))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""The engine: moves births through workers and writes the ledger."""

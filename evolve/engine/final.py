@@ -1,0 +1,99 @@
+"""The sealed test: after the last birth, once a genome, never told to a search."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from evolve.archive.front import Front
+from evolve.engine.loop import TRIES, failure
+from evolve.engine.workers import Job, Workers, packed
+from evolve.errors import ExperimentError
+from evolve.experiment import Experiment
+from evolve.genome import Genome, digest
+from evolve.score import Score, costs
+from evolve.store.ledger import Ledger
+from evolve.streams import Stream, seed_for
+
+VALIDATION, TEST = 0, 1  # which fitness of the workers
+
+
+def conclude(experiment: Experiment[Genome], ledger: Ledger, workers: Workers) -> None:
+    """Score baselines and picks on the test split and write the final table.
+
+    Baselines: of each name's candidates, the one with the smallest summed cost on validation.
+    Picks: the knee of the front and its best record of each objective.
+    """
+    final = experiment.final
+    if final is None:
+        return
+    objectives = experiment.fitness.objectives
+    if tuple(o.name for o in final.fitness.objectives) != tuple(o.name for o in objectives):
+        raise ExperimentError(
+            "Final.fitness has other objectives than Experiment.fitness: "
+            f"{[o.name for o in final.fitness.objectives]} and {[o.name for o in objectives]}."
+        )
+    records = ledger.records()
+    known = {r.digest: r.score for r in records if r.rung == len(experiment.fitness.rungs) - 1}
+    candidates = [genome for group in final.baselines.values() for genome in group]
+    fresh = [genome for genome in candidates if digest(genome) not in known]
+    _score(experiment, ledger, workers, fresh, VALIDATION)
+    rows: list[tuple[str, str, Genome, int | None]] = []
+    for name, group in final.baselines.items():
+        scores = [_validation(ledger, known, genome) for genome in group]
+        rows.append((name, "baseline", group[_least(scores, experiment)], None))
+    front = Front.of(records, objectives)
+    if front.records:
+        knee = front.knee()
+        rows.append(("knee", "pick", knee.genome, knee.birth))
+        for objective in objectives:
+            best = front.best(objective.name)
+            rows.append((f"best {objective.name}", "pick", best.genome, best.birth))
+    _score(experiment, ledger, workers, [genome for _, _, genome, _ in rows], TEST)
+    ledger.set_final_rows([(n, role, digest(genome), birth) for n, role, genome, birth in rows])
+
+
+def _validation(ledger: Ledger, known: dict[str, Score], genome: Genome) -> Score:
+    name = digest(genome)
+    score = known.get(name) or ledger.final("validation", name)
+    assert score is not None, "every candidate was scored just before"
+    return score
+
+
+def _least(scores: Sequence[Score], experiment: Experiment[Genome]) -> int:
+    return int(np.argmin(costs(scores, experiment.fitness.objectives).sum(1)))
+
+
+def _score(
+    experiment: Experiment[Genome],
+    ledger: Ledger,
+    workers: Workers,
+    genomes: Sequence[Genome],
+    which: int,
+) -> None:
+    """Score on validation or test what the ledger does not hold yet, one genome a job."""
+    assert experiment.final is not None
+    fitness = (experiment.fitness, experiment.final.fitness)[which]
+    split, rung = ("validation", "test")[which], len(fitness.rungs) - 1
+    stream = (Stream.EVALUATE, Stream.FINAL)[which]
+    seed = seed_for(experiment.seed, rung, stream)
+    wanted = {digest(genome): genome for genome in genomes}
+    wanted = {name: genome for name, genome in wanted.items() if not ledger.final(split, name)}
+    queue = [
+        Job((i,), (1,), ledger.epoch, (packed(genome),), rung, seed, which)
+        for i, genome in enumerate(wanted.values())
+    ]
+    order, left = list(wanted.values()), len(wanted)
+    while left:
+        while queue and workers.free:
+            workers.submit(queue.pop(0))
+        for outcome in workers.wait():
+            job, (attempt,) = outcome.job, outcome.job.attempts
+            if outcome.scores is None and attempt < TRIES.get(outcome.failure, 1):
+                queue.append(replace(job, attempts=(attempt + 1,)))
+                continue
+            score = outcome.scores[0] if outcome.scores else failure(outcome)
+            ledger.finally_scored(split, order[job.births[0]], score, outcome.seconds)
+            left -= 1

@@ -1,0 +1,152 @@
+"""Conducting a run: from an experiment to a finished ledger and an exported winner."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, cast
+
+from evolve.engine.final import conclude
+from evolve.engine.fingerprint import commit_of, fingerprint
+from evolve.engine.loop import Loop
+from evolve.engine.source import file_hash
+from evolve.engine.workers import InProcess, Workers
+from evolve.errors import ExperimentError
+from evolve.experiment import Experiment, Free, Watcher
+from evolve.genome import Genome, Json
+from evolve.score import Fitness, G, Needs, Record
+from evolve.search.protocol import Search
+from evolve.store.ledger import Ledger
+from evolve.store.run import Run
+
+
+class Silent:
+    """A watcher that says nothing."""
+
+    def started(self, experiment: Experiment[Any], births: int) -> None: ...
+    def told(self, record: Record[Any]) -> None: ...
+    def says(self, words: str) -> None: ...
+
+
+def conduct(
+    experiment: Experiment[G],
+    out: Path,
+    *,
+    workers: int = 0,
+    address: str | None = None,
+    resume: bool = False,
+    file: Path | None = None,
+    accept_changes: bool = False,
+    births: int | None = None,
+    watcher: Watcher | None = None,
+) -> Run[G]:
+    """Run or resume `experiment` in `out`; see `evolve.run`. Raises `EvolveError`."""
+    watcher = watcher or Silent()
+    general = cast("Experiment[Genome]", experiment)
+    search = general.search()
+    check_window(general, search, workers)
+    facts = _facts(general, file)
+    ledger = Ledger.open(out, write=True) if resume else Ledger.create(out, facts)
+    try:
+        total = births or _births(ledger)
+        if resume:
+            _same(facts, ledger, accept_changes)
+        if births is not None and births != _births(ledger):
+            ledger.set_fact("births", births)
+        ledger.begin_epoch({**fingerprint(), "workers": workers, "address": address})
+        watcher.started(experiment, total)
+        with_final = [general.fitness] + ([general.final.fitness] if general.final else [])
+        crew = hire(with_final, workers, address, file)
+        try:
+            Loop(general, search, ledger, crew, total, watcher.told).run()
+            watcher.says("Testing the picks and the baselines on the sealed split.")
+            conclude(general, ledger, crew)
+        finally:
+            crew.close()
+        ledger.set_fact("finished", time.time())
+    finally:
+        ledger.close()
+    run: Run[G] = Run.at(out)
+    if experiment.final is not None and experiment.final.exporter is not None and run.front:
+        from evolve.engine.story import story
+
+        target = out / "export"
+        if not target.exists():
+            watcher.says(f"Exporting the knee to {target}.")
+            experiment.final.exporter.export(run.knee(), target, story(run, run.knee()))
+    return run
+
+
+def hire(
+    fitnesses: Sequence[Fitness[Any]], count: int, address: str | None, file: Path | None
+) -> Workers:
+    """The executor: this process for 0 workers, else Ray."""
+    if count == 0:
+        if address is not None:
+            raise ExperimentError("An address needs Ray workers; give --workers 1 or more.")
+        return InProcess(fitnesses)
+    from evolve.engine.cluster import RayWorkers
+
+    paths = [] if file is None else [file.resolve().parent]
+    return RayWorkers(fitnesses, count, needs=_largest(fitnesses), address=address, paths=paths)
+
+
+def check_window(experiment: Experiment[Genome], search: Search[Genome], workers: int) -> None:
+    """Raise `ExperimentError` if the search lets too few births fly for the workers."""
+    if workers < 0:
+        raise ExperimentError(f"--workers is {workers}; give 0 (this process) or more.")
+    batch = experiment.fitness.needs.batch
+    window = experiment.window()
+    if max(workers, 1) * batch > window:
+        raise ExperimentError(
+            f"The search keeps at most {window} births in flight, {workers} workers with "
+            f"batches of {batch} need {max(workers, 1) * batch}; raise the search's window (it "
+            "is part of the experiment, the result depends on it) or use fewer workers."
+        )
+
+
+def _largest(fitnesses: Sequence[Fitness[Any]]) -> Needs:
+    needs = [fitness.needs for fitness in fitnesses]
+    return Needs(
+        cpus=max(each.cpus for each in needs),
+        gpus=max(each.gpus for each in needs),
+        memory=max(each.memory for each in needs),
+    )
+
+
+def _facts(experiment: Experiment[Genome], file: Path | None) -> dict[str, Json]:
+    place = Path.cwd() if file is None else file.resolve().parent
+    return {
+        "name": experiment.name,
+        "seed": experiment.seed,
+        "births": experiment.births,
+        "order": "free" if isinstance(experiment.order, Free) else "ordered",
+        "objectives": [vars(objective) for objective in experiment.fitness.objectives],
+        "rungs": list(experiment.fitness.rungs),
+        "window": experiment.window(),
+        "file": None if file is None else str(file.resolve()),
+        "file_sha256": None if file is None else file_hash(file),
+        "commit": commit_of(place),
+        "fingerprint": fingerprint(),
+    }
+
+
+def _births(ledger: Ledger) -> int:
+    return int(cast("int", ledger.facts["births"]))
+
+
+def _same(now: Mapping[str, Json], ledger: Ledger, accept: bool) -> None:
+    """Refuse to resume what is another experiment now."""
+    then = ledger.facts
+    for key in ("name", "seed", "order", "objectives", "rungs", "window"):
+        if now[key] != then[key]:
+            raise ExperimentError(
+                f"The run in {ledger.folder} was begun with {key} = {then[key]}, the experiment "
+                f"now has {now[key]}; restore it, or begin a new run."
+            )
+    if now["file_sha256"] != then["file_sha256"] and not accept:
+        raise ExperimentError(
+            f"{now['file'] or 'The experiment'} has changed since the run in {ledger.folder} "
+            "began; restore it, begin a new run, or resume with --accept-changes."
+        )

@@ -1,0 +1,67 @@
+"""Experiment files: imported by their stem, with their folder first on the path.
+
+The same way in the driver and in every worker, so that what pickles here unpickles there.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import importlib.util
+import sys
+from pathlib import Path
+from typing import Any
+
+from evolve import guard
+from evolve.errors import ExperimentError
+from evolve.experiment import Experiment
+
+
+def load_experiment(path: Path) -> Experiment[Any]:
+    """The value named `experiment` in the file `path`. Raises `ExperimentError`."""
+    path = path.resolve()
+    if not path.is_file() or path.suffix != ".py":
+        raise ExperimentError(f"{path} is not a Python file; give the path of an experiment.")
+    if not path.stem.isidentifier():
+        raise ExperimentError(
+            f"{path.name} cannot be imported: its name is not an identifier; rename it, e.g. "
+            f"{''.join(c if c.isalnum() else '_' for c in path.stem)}.py."
+        )
+    _refuse_shadow(path)
+    if str(path.parent) not in sys.path:
+        sys.path.insert(0, str(path.parent))
+    guard()
+    try:
+        module = importlib.import_module(path.stem)
+    except Exception as error:
+        raise ExperimentError(
+            f"{path} cannot be imported: {type(error).__name__}: {error}"
+        ) from error
+    found = vars(module).get("experiment")
+    if not isinstance(found, Experiment):
+        what = "has no `experiment`" if found is None else f"`experiment` is a {type(found)!r}"
+        raise ExperimentError(
+            f"{path}: {what}; define `experiment = Experiment(name=..., search=..., "
+            "fitness=..., births=...)` at top level."
+        )
+    return found
+
+
+def file_hash(path: Path) -> str:
+    """sha256 (hex) of the file at `path`."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _refuse_shadow(path: Path) -> None:
+    stem = path.stem
+    loaded = sys.modules.get(stem)
+    spec = loaded.__spec__ if loaded is not None else None
+    if loaded is None:
+        spec = importlib.util.find_spec(stem)
+    origin = spec.origin if spec is not None else None
+    same = origin is not None and Path(origin).resolve() == path
+    if stem in sys.stdlib_module_names or ((spec is not None or loaded is not None) and not same):
+        raise ExperimentError(
+            f"The experiment file {path.name} shadows the module {stem!r} "
+            f"({origin or 'built in'}); rename it, workers would import the wrong one."
+        )

@@ -1,0 +1,70 @@
+"""Progress while a run goes: a live line on a terminal, a plain line now and then elsewhere."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+from evolve.archive.front import Front
+from evolve.experiment import Experiment
+from evolve.score import Record
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+PLAIN_EVERY = 20.0  # seconds between lines where there is no terminal
+
+
+class Live:
+    """A watcher that shows births, births/s, best per objective, front, failures, time left."""
+
+    def __init__(self, console: Console) -> None:
+        from rich.live import Live as RichLive
+
+        self._console = console
+        self._live = RichLive(console=console, refresh_per_second=4, transient=True)
+        self._births = self._told = self._replayed = self._failed = 0
+        self._begun = self._printed = 0.0
+        self._front: Front[Any] = Front(())
+
+    def __enter__(self) -> Live:
+        if self._console.is_terminal:
+            self._live.start()
+        return self
+
+    def __exit__(self, *raised: object) -> None:
+        self._live.stop()
+
+    def started(self, experiment: Experiment[Any], births: int) -> None:
+        self._births = births
+        self._front = Front(experiment.fitness.objectives)
+        self._printed = time.monotonic()
+
+    def told(self, record: Record[Any]) -> None:
+        now = time.monotonic()
+        if not self._begun or now - self._begun < 0.01:  # a replay tells thousands a second
+            self._begun, self._replayed = now, self._told
+        self._told += 1
+        self._failed += record.score.error is not None
+        self._front.add(record)
+        if self._console.is_terminal:
+            self._live.update(self._line(now))
+        elif now - self._printed >= PLAIN_EVERY or self._told == self._births:
+            self._printed = now
+            self._console.print(self._line(now))
+
+    def says(self, words: str) -> None:
+        self._console.print(words)
+
+    def _line(self, now: float) -> str:
+        rate = (self._told - self._replayed) / max(now - self._begun, 1e-9)
+        left = (self._births - self._told) / rate if rate > 0 else 0.0
+        best = ""
+        if self._front.records:
+            for i, objective in enumerate(self._front.objectives):
+                value = self._front.best(objective.name).score.values[i]
+                best += f" · {objective.name} {value:.4g}"
+        return (
+            f"{self._told}/{self._births} births · {rate:.2g}/s{best} · front "
+            f"{len(self._front)} · {self._failed} failed · {left / 60:.1f} min left"
+        )

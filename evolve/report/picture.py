@@ -1,0 +1,32 @@
+"""The picture of a run: every scored birth, its front, founders, baselines and picks."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from evolve.errors import EvolveError
+from evolve.report.front import Point, draw_front
+from evolve.store.run import Run
+
+
+def picture(run: Run[Any], path: Path) -> str:
+    """Draw `run` on validation scores to `path` (PNG); says what was done, or why not."""
+    if len(run.objectives) < 2 or not run.front:
+        return "No picture: it takes two objectives or more, and a front."
+    scored = [r for r in run.records if r.score.error is None and r.score.violation <= 0]
+    front = {record.birth for record in run.front}
+    points = [Point("", "scored", r.score.values) for r in scored if r.birth not in front]
+    points += [Point("", "front", r.score.values) for r in run.front]
+    for row in run.final:
+        if row.role == "baseline" and row.validation.error is None:
+            points.append(Point(row.name, "baseline", row.validation.values))
+    for objective in run.objectives:
+        best = run.best(objective.name)
+        points.append(Point(f"best {objective.name}", "extreme", best.score.values))
+    points.append(Point("knee", "knee", run.knee().score.values))
+    try:
+        draw_front(points, run.objectives, path)
+    except EvolveError as error:
+        return f"No picture: {error}"
+    return f"The trade-off is drawn in {path}"

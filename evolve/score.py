@@ -1,0 +1,139 @@
+"""Scores, records and the contract of a fitness. Knows no operator and no search.
+
+Signs turn in exactly one function, `costs`: everything a person reads keeps its natural sign,
+everything a selection reads is minimised.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Generic, Protocol, TypeVar
+
+import numpy as np
+
+from evolve.errors import FitnessError
+from evolve.genome import Genome, Json
+
+G = TypeVar("G", bound=Genome)
+G_contra = TypeVar("G_contra", bound=Genome, contravariant=True)
+
+
+@dataclass(frozen=True)
+class Objective:
+    """One thing to make small (or large, with `maximise`); `unit` is for people."""
+
+    name: str
+    maximise: bool = False
+    unit: str = ""
+
+
+@dataclass(frozen=True)
+class Needs:
+    """What one evaluation (or one variation in a worker) asks of a worker.
+
+    `memory` in bytes (0: not stated); `batch` genomes a call; `timeout` in seconds a call,
+    counted from a ready worker (None: no limit).
+    """
+
+    cpus: float = 1.0
+    gpus: float = 0.0
+    memory: int = 0
+    batch: int = 1
+    timeout: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.batch < 1:
+            raise FitnessError(f"Needs.batch is {self.batch}; give 1 or more genomes a call.")
+        if self.timeout is not None and not self.timeout > 0:
+            raise FitnessError(f"Needs.timeout is {self.timeout}; give seconds > 0, or None.")
+
+
+@dataclass(frozen=True, eq=False)
+class Score:
+    """The outcome of one evaluation, in natural signs and units."""
+
+    values: tuple[float, ...]  # one per objective; empty with `error`
+    violation: float = 0.0  # 0 = feasible
+    measures: tuple[float, ...] = ()  # coordinates for quality-diversity and novelty
+    metrics: Mapping[str, float] = field(default_factory=dict)  # measured, not an objective
+    notes: Mapping[str, str] = field(default_factory=dict)  # text for people and for LLM operators
+    samples: tuple[np.ndarray, ...] | None = None  # one (n_i,) float32 per objective
+    heritage: Mapping[str, np.ndarray] | None = None  # learned in its life, for children
+    error: str | None = None  # a failed evaluation is data
+
+    @classmethod
+    def failed(cls, error: str, notes: Mapping[str, str] | None = None) -> Score:
+        """The score of an evaluation that gave none; `error` begins with its kind."""
+        return cls(values=(), notes=notes or {}, error=error)
+
+
+@dataclass(frozen=True, eq=False)
+class Record(Generic[G]):
+    """A genome with its score and its origin."""
+
+    birth: int
+    genome: G
+    digest: str
+    score: Score
+    rung: int = 0
+    parents: tuple[int, ...] = ()  # births
+    operator: str = "founder"
+    facts: Mapping[str, Json] = field(default_factory=dict)  # what the search wrote at ask
+
+
+class Fitness(Protocol[G_contra]):
+    """Scores genomes, always a batch. A frozen object: workers get a pickled copy."""
+
+    @property
+    def objectives(self) -> tuple[Objective, ...]: ...
+    @property
+    def rungs(self) -> tuple[int, ...]:
+        """Sample budgets, cheapest first; (n,) if there is one."""
+        ...
+
+    @property
+    def needs(self) -> Needs: ...
+    def evaluate(self, genomes: Sequence[G_contra], rung: int, seed: int) -> list[Score]:
+        """One score a genome, in order, each independent of its companions.
+
+        `seed` depends on (run seed, rung) only, so that candidates of a rung are paired.
+        """
+        ...
+
+
+def costs(scores: Sequence[Score], objectives: Sequence[Objective]) -> np.ndarray:
+    """(n, m) float64 to be minimised; a failed evaluation is a row of +inf."""
+    sign = np.array([-1.0 if objective.maximise else 1.0 for objective in objectives])
+    table = np.full((len(scores), len(objectives)), np.inf)
+    for row, score in zip(table, scores):
+        if score.error is None:
+            row[:] = sign * np.asarray(score.values, dtype=np.float64)
+    return table
+
+
+def violations(scores: Sequence[Score]) -> np.ndarray:
+    """(n,) float64, 0 for feasible; +inf for a failed evaluation."""
+    return np.array([np.inf if score.error is not None else score.violation for score in scores])
+
+
+def checked(score: Score, objectives: Sequence[Objective]) -> Score:
+    """`score` if it is one, else a failed score that says why: never a number by accident."""
+    if score.error is not None:
+        return score
+    if len(score.values) != len(objectives):
+        return Score.failed(
+            f"invalid: {len(score.values)} values for {len(objectives)} objectives "
+            f"({', '.join(objective.name for objective in objectives)})"
+        )
+    for objective, value in zip(objectives, score.values):
+        if isinstance(value, bool) or not isinstance(value, (int, float, np.number)):
+            return Score.failed(
+                f"invalid: objective {objective.name!r} is {value!r} ({type(value).__name__}), "
+                "expected a number"
+            )
+        if not np.isfinite(value):
+            return Score.failed(f"invalid: objective {objective.name!r} is {value}, not finite")
+    if not score.violation >= 0:
+        return Score.failed(f"invalid: violation is {score.violation}, expected 0 or more")
+    return score

@@ -1,0 +1,1 @@
+"""Searches: what proposes births and learns from records."""

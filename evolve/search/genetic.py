@@ -1,0 +1,134 @@
+"""Genetic search: steady state or generational, any operators, selection and mating.
+
+Knows no kind of genome. The founders are the first births; afterwards a birth is a child of
+parents drawn by `mating`, made by one of `operators`. Survival is `selection`'s.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Generic
+
+import numpy as np
+
+from evolve.archive.front import Front
+from evolve.archive.population import Population
+from evolve.errors import ExperimentError, Infertile
+from evolve.genome import digest
+from evolve.score import G, Objective, Record, Score
+from evolve.search.protocol import Proposal
+from evolve.variation import Mating, Operator, Selection
+
+TRIES = 16  # parents tried for a fertile and new child before a twin is let through
+
+
+@dataclass(frozen=True)
+class Steady:
+    """Each birth is asked when all but `window - 1` of the births before it are told."""
+
+    window: int = 8
+
+
+@dataclass(frozen=True)
+class Generational:
+    """`offspring` births are asked together, then selected together with their parents."""
+
+    offspring: int
+
+
+class Genetic(Generic[G]):
+    """A population under variation and selection.
+
+    `operators` share the births by `weights` (default: equal). A founder asked for its second
+    time, a twin of a living record, is avoided where `TRIES` draws find a new child.
+    """
+
+    def __init__(
+        self,
+        *,
+        founders: Sequence[G],
+        operators: Sequence[Operator[G]],
+        selection: Selection,
+        mating: Mating,
+        objectives: Sequence[Objective],
+        size: int,
+        pace: Steady | Generational = Steady(),
+        weights: Sequence[float] | None = None,
+    ) -> None:
+        if not founders:
+            raise ExperimentError("Genetic has no founders; give at least one genome to start.")
+        if not operators:
+            raise ExperimentError("Genetic has no operators; give at least one.")
+        if size < 2:
+            raise ExperimentError(f"Genetic.size is {size}; a population needs 2 or more.")
+        step = pace.window if isinstance(pace, Steady) else pace.offspring
+        if step < 1:
+            raise ExperimentError(f"Genetic.pace is {pace}; give 1 or more.")
+        shares = np.ones(len(operators)) if weights is None else np.asarray(weights, np.float64)
+        if shares.shape != (len(operators),) or not (shares >= 0).all() or shares.sum() <= 0:
+            raise ExperimentError(
+                f"Genetic.weights has {shares.shape} entries for {len(operators)} operators; "
+                "give one number >= 0 each, not all zero."
+            )
+        self.founders = tuple(founders)
+        self.operators = tuple(operators)
+        self.mating = mating
+        self.pace = pace
+        self.population: Population[G] = Population(size, selection, objectives)
+        self.front: Front[G] = Front(objectives)
+        self._shares = shares / shares.sum()
+        self._cohort: list[Record[G]] = []  # told, not yet selected
+        self._told = 0
+
+    def seen(self, birth: int) -> int:
+        first = len(self.founders)
+        if birth < first:
+            return 0
+        if isinstance(self.pace, Steady):
+            return max(first, birth - self.pace.window + 1)
+        return first + self.pace.offspring * ((birth - first) // self.pace.offspring)
+
+    def ask(self, birth: int, rng: np.random.Generator) -> Proposal[G]:
+        if birth < len(self.founders):
+            return Proposal(self.founders[birth])
+        living = {record.digest for record in self.population.records}
+        proposal: Proposal[G] | None = None
+        for _ in range(TRIES):
+            operator = self.operators[int(rng.choice(len(self.operators), p=self._shares))]
+            parents = self._parents(operator.arity, rng)
+            try:
+                child = operator.vary(parents, rng)
+            except Infertile:
+                continue
+            proposal = Proposal(child, tuple(p.birth for p in parents), operator.name)
+            if digest(child) not in living:
+                break
+        if proposal is None:
+            names = ", ".join(operator.name for operator in self.operators)
+            raise ExperimentError(
+                f"No child in {TRIES} tries at birth {birth}: every operator ({names}) was "
+                "infertile; check that the operators fit this kind of genome."
+            )
+        return proposal
+
+    def tell(self, record: Record[G], rng: np.random.Generator) -> None:
+        self._told += 1
+        self.front.add(record)
+        self._cohort.append(record)
+        if self.seen(self._told) == self._told or isinstance(self.pace, Steady):
+            self.population.admit(self._cohort, rng)
+            self._cohort = []
+
+    @property
+    def elites(self) -> Sequence[Record[G]]:
+        return tuple(self.front.records)
+
+    def _parents(self, arity: int, rng: np.random.Generator) -> list[Record[G]]:
+        if len(self.population):
+            return self.population.parents(self.mating, arity, rng)
+        # Every record so far has failed: the founders can still be varied.
+        return [
+            Record(i, self.founders[i], digest(self.founders[i]), Score.failed("failed"))
+            for i in rng.integers(len(self.founders), size=arity).tolist()
+        ]
