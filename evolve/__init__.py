@@ -53,12 +53,19 @@ def run(
     """Run `experiment` to its last birth, in the new directory `out`; returns the run.
 
     `workers`: 0 evaluates in this process; n > 0 in n Ray workers, on this machine or at
-    `address` ("auto" or "HOST:PORT"). `resume`: go on with the run in `out`.
-    Raises `EvolveError` before any work if something does not fit.
+    `address` ("auto" or "HOST:PORT"). `resume`: go on with the run in `out`, to
+    `experiment.births`. Raises `EvolveError` before any work if something does not fit.
     """
     from evolve.engine.run import conduct
 
-    return conduct(experiment, Path(out), workers=workers, address=address, resume=resume)
+    return conduct(
+        experiment,
+        Path(out),
+        workers=workers,
+        address=address,
+        resume=resume,
+        births=experiment.births if resume else None,
+    )
 
 
 def load(path: str | Path) -> Run[Genome]:

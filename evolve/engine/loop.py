@@ -50,10 +50,9 @@ class Loop:
     def run(self) -> None:
         """Replay what the ledger holds, then go on to the last birth."""
         self._replay()
-        self._ask()
         while self.told < self.births:
             if self._commit():
-                self._ask()
+                self._place_all(self._ask())
                 continue
             while self._queue and self.workers.free:
                 self._submit(self._queue.popleft())
@@ -66,25 +65,25 @@ class Loop:
         stored = self.ledger.scores()
         for birth, name, proposal in self.ledger.proposals():
             self._proposals[birth] = (name, proposal)
-        told = [(s.order, s.birth) for s in stored.values() if s.order is not None]
-        for order, birth in sorted(told):
-            score = stored[birth].score
-            self._known(birth, score)
-            self._tell(birth, score, order)
-        # A score that was written but not told comes before anything still to be evaluated.
+        unscored = [birth for birth in self._proposals if birth not in stored]
         for birth, scored in stored.items():
+            self._known(birth, scored.score)
             if scored.order is None:
-                self._known(birth, scored.score)
                 self._keep(birth, scored.score)
-        for birth in self._proposals:
-            if birth not in stored:
-                self._place(birth)
-            self._cut(birth)
+        # A birth that was never asked (the run is longer now) is asked as if it never stopped.
+        unscored += self._ask()
+        told = [(scored.order, birth) for birth, scored in stored.items()]
+        for order, birth in sorted((o, b) for o, b in told if o is not None):
+            self._tell(birth, stored[birth].score, order)
+            unscored += self._ask()
+        self._place_all(unscored)
 
-    def _ask(self) -> None:
+    def _ask(self) -> list[int]:
+        """Ask and write every birth whose time has come; returns them."""
+        asked = []
         while (birth := len(self._proposals)) < self.births:
             if self.search.seen(birth) > self.told:
-                return
+                break
             rng = rng_for(self.experiment.seed, birth, Stream.ASK)
             proposal = self.search.ask(birth, rng)
             if not 0 <= proposal.rung < len(self.experiment.fitness.rungs):
@@ -93,8 +92,22 @@ class Loop:
                     f"{len(self.experiment.fitness.rungs)} rungs."
                 )
             self._proposals[birth] = (self.ledger.born(birth, proposal), proposal)
+            asked.append(birth)
+        return asked
+
+    def _place_all(self, births: list[int]) -> None:
+        """Hand births on, in order; a batch ends by number, or where the next birth waits."""
+        batch = self.experiment.fitness.needs.batch
+        for birth, following in zip(births, [*births[1:], -1]):
             self._place(birth)
-            self._cut(birth)
+            after = birth + 1
+            if after % batch == 0 or after >= self.births:
+                self._cut()
+            elif after in self._proposals:  # asked already: in this list, or scored
+                if following // batch != birth // batch:
+                    self._cut()
+            elif self.search.seen(after) > birth // batch * batch:
+                self._cut()
 
     def _place(self, birth: int) -> None:
         """Answer a birth from the ledger, let it wait for its twin, or queue it."""
@@ -108,20 +121,13 @@ class Loop:
             self._flying[key] = []
             self._gathering.append(birth)
 
-    def _cut(self, birth: int) -> None:
-        """Queue the batch if it ends with `birth`: by its number, or as the next waits for it."""
-        batch, following = self.experiment.fitness.needs.batch, birth + 1
-        if (
-            following % batch == 0
-            or following >= self.births
-            or self.search.seen(following) > birth // batch * batch
-        ):
-            rungs = [self._proposals[each][1].rung for each in self._gathering]
-            for rung in sorted(set(rungs)):
-                self._queue.append(
-                    tuple(each for each, at in zip(self._gathering, rungs) if at == rung)
-                )
-            self._gathering = []
+    def _cut(self) -> None:
+        """Queue the batch being filled, one job a rung."""
+        rungs = [self._proposals[birth][1].rung for birth in self._gathering]
+        for rung in sorted(set(rungs)):
+            births = tuple(birth for birth, at in zip(self._gathering, rungs) if at == rung)
+            self._queue.append(births)
+        self._gathering = []
 
     # --- evaluate ----------------------------------------------------------------------------
 

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 PLAIN_EVERY = 20.0  # seconds between lines where there is no terminal
+REPLAY = 0.01  # seconds; what is told faster than this from the start may be a replay
 
 
 class Live:
@@ -24,7 +25,8 @@ class Live:
         self._console = console
         self._live = RichLive(console=console, refresh_per_second=4, transient=True)
         self._births = self._told = self._replayed = self._failed = 0
-        self._begun = self._printed = 0.0
+        self._begun = self._last = self._printed = 0.0
+        self._replaying = True
         self._front: Front[Any] = Front(())
 
     def __enter__(self) -> Live:
@@ -41,20 +43,25 @@ class Live:
         self._printed = time.monotonic()
 
     def told(self, record: Record[Any]) -> None:
+        from rich.text import Text
+
         now = time.monotonic()
-        if not self._begun or now - self._begun < 0.01:  # a replay tells thousands a second
-            self._begun, self._replayed = now, self._told
+        if not self._told:
+            self._begun, self._replayed = now, 1
+        elif self._replaying and now - self._last >= REPLAY:
+            self._replaying, self._begun, self._replayed = False, self._last, self._told
+        self._last = now
         self._told += 1
         self._failed += record.score.error is not None
         self._front.add(record)
         if self._console.is_terminal:
-            self._live.update(self._line(now))
+            self._live.update(Text(self._line(now)))
         elif now - self._printed >= PLAIN_EVERY or self._told == self._births:
             self._printed = now
-            self._console.print(self._line(now))
+            self.says(self._line(now))
 
     def says(self, words: str) -> None:
-        self._console.print(words)
+        self._console.print(words, markup=False, soft_wrap=True)
 
     def _line(self, now: float) -> str:
         rate = (self._told - self._replayed) / max(now - self._begun, 1e-9)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from math import isfinite
 from typing import TYPE_CHECKING, Any
 
 from evolve.report.table import cells, header, knee_of
@@ -74,7 +75,7 @@ def show(run: Run[Any], console: Console) -> None:
            [[name, *map(str, row.values())] for name, row in credit(run).items()])  # fmt: skip
     lost = failures(run.records)
     if lost:
-        rows = [[str(n), escape(text)] for text, n in lost.items()]
+        rows = [[str(n), text] for text, n in lost.items()]
         _print(console, "failures", ["births", "why"], rows)
     if run.final:
         show_final(run, console)
@@ -107,13 +108,14 @@ def _print_front(run: Run[Any], console: Console) -> None:
 def _print(
     console: Console, title: str, titles: Sequence[str], rows: Sequence[Sequence[str]]
 ) -> None:
+    from rich.markup import escape
     from rich.table import Table
 
     table = Table(title=title, title_justify="left", title_style="bold")
     for i, name in enumerate(titles):
-        table.add_column(name, justify="left" if i == 0 else "right", overflow="fold")
+        table.add_column(escape(name), justify="left" if i == 0 else "right", overflow="fold")
     for row in rows:
-        table.add_row(*row)
+        table.add_row(*map(escape, row))
     console.print(table)
 
 
@@ -124,5 +126,5 @@ def _plain(record: Record[Any], names: Sequence[str]) -> dict[str, Any]:
         "operator": record.operator,
         "parents": list(record.parents),
         "values": dict(zip(names, record.score.values)),
-        "metrics": dict(record.score.metrics),
+        "metrics": {k: v if isfinite(v) else None for k, v in record.score.metrics.items()},
     }

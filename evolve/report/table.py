@@ -19,7 +19,7 @@ from evolve.store.run import FinalRow
 
 @dataclass(frozen=True)
 class Difference:
-    """Mean of a row minus mean of the knee, and its paired standard error (None: no samples)."""
+    """Mean of a row minus mean of the knee; its paired standard error, None below two samples."""
 
     mean: float
     error: float | None
@@ -28,7 +28,7 @@ class Difference:
 def difference(row: Score, knee: Score) -> Difference:
     """How much `row`'s mean objective lies above `knee`'s, in their common unit."""
     mean = float(np.mean(row.values) - np.mean(knee.values))
-    if row.samples is None or knee.samples is None:
+    if row.samples is None or knee.samples is None or any(len(s) < 2 for s in row.samples):
         return Difference(mean, None)
     terms = []
     for ours, theirs in zip(row.samples, knee.samples, strict=True):

@@ -66,10 +66,11 @@ class Genetic(Generic[G]):
         if step < 1:
             raise ExperimentError(f"Genetic.pace is {pace}; give 1 or more.")
         shares = np.ones(len(operators)) if weights is None else np.asarray(weights, np.float64)
-        if shares.shape != (len(operators),) or not (shares >= 0).all() or shares.sum() <= 0:
+        fit = shares.shape == (len(operators),) and np.isfinite(shares).all()
+        if not fit or (shares < 0).any() or shares.sum() <= 0:
             raise ExperimentError(
-                f"Genetic.weights has {shares.shape} entries for {len(operators)} operators; "
-                "give one number >= 0 each, not all zero."
+                f"Genetic.weights is {weights} for {len(operators)} operators; give one finite "
+                "number >= 0 each, not all zero."
             )
         self.founders = tuple(founders)
         self.operators = tuple(operators)

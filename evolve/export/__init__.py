@@ -1,0 +1,22 @@
+"""Winners written as what other tools load."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from evolve.errors import ExportError
+from evolve.experiment import Exporter
+from evolve.genome import Genome
+from evolve.genomes.merge import MergeRecipe
+
+
+def exporter_for(genome: Genome) -> Exporter[Any]:
+    """The exporter of `genome`'s kind. Raises `ExportError` where there is none."""
+    if isinstance(genome, MergeRecipe):
+        from evolve.export.checkpoint import CheckpointExporter
+
+        return CheckpointExporter()
+    raise ExportError(
+        f"{type(genome).__name__} has no exporter; its content is in `evolve.load(run)`, or give "
+        "the experiment one of your own: Final(exporter=...)."
+    )

@@ -1,0 +1,1 @@
+"""A run made visible: the picture of its trade-off."""

@@ -1,0 +1,1 @@
+"""What scores genomes: objects that satisfy `evolve.score.Fitness`. Knows no operator."""

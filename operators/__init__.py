@@ -1,0 +1,1 @@
+"""What makes children and chooses survivors."""

@@ -1,0 +1,81 @@
+"""Checks of what callers pass to a ranking, a selection or a mating. Knows no algorithm.
+
+Each check raises a `ValueError` that says what came, what was expected and what to do.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def check_costs(costs: Tensor, who: str) -> None:
+    """(n, m) floating, n >= 0, m >= 1; any values."""
+    if not isinstance(costs, Tensor):
+        raise ValueError(
+            f"{who} got costs of type {type(costs).__name__}, expected a torch tensor (n, m); "
+            "pass torch.as_tensor(costs)."
+        )
+    if costs.ndim != 2 or costs.shape[1] == 0:
+        raise ValueError(
+            f"{who} got costs of shape {tuple(costs.shape)}, expected (n, m) with one row a "
+            "candidate and one column an objective; reshape them."
+        )
+    if not costs.is_floating_point():
+        raise ValueError(f"{who} got costs of {costs.dtype}, expected floats; use costs.double().")
+
+
+def check_violation(violation: Tensor | None, costs: Tensor, who: str) -> None:
+    """None, or (n,) of the costs' dtype and device."""
+    if violation is None:
+        return
+    if not isinstance(violation, Tensor) or violation.shape != costs.shape[:1]:
+        came = (
+            tuple(violation.shape) if isinstance(violation, Tensor) else type(violation).__name__
+        )
+        raise ValueError(
+            f"{who} got violation {came}, expected a tensor ({costs.shape[0]},): one number a row "
+            "of costs, 0 for feasible; sum several constraints first."
+        )
+    if violation.dtype != costs.dtype or violation.device != costs.device:
+        raise ValueError(
+            f"{who} got violation in {violation.dtype} on {violation.device} with costs in "
+            f"{costs.dtype} on {costs.device}, expected the same; use violation.to(costs)."
+        )
+
+
+def check_generator(generator: torch.Generator, who: str) -> None:
+    """A CPU generator, whatever the costs' device: the same keys everywhere."""
+    if not isinstance(generator, torch.Generator):
+        raise ValueError(
+            f"{who} got a generator of type {type(generator).__name__}, expected a "
+            "torch.Generator; pass torch.Generator().manual_seed(seed)."
+        )
+    if generator.device.type != "cpu":
+        raise ValueError(
+            f"{who} got a generator on {generator.device}, expected one on the CPU (keys are "
+            "drawn there and moved); pass torch.Generator().manual_seed(seed)."
+        )
+
+
+def check_survival(
+    costs: Tensor, k: int, violation: Tensor | None, generator: torch.Generator, who: str
+) -> None:
+    """All that a selection is given, and 1 <= k <= n."""
+    check_costs(costs, who)
+    check_violation(violation, costs, who)
+    check_generator(generator, who)
+    if isinstance(k, bool) or not isinstance(k, int) or not 1 <= k <= costs.shape[0]:
+        raise ValueError(
+            f"{who} was asked for k={k!r} survivors of {costs.shape[0]} rows, expected an int "
+            f"from 1 to {costs.shape[0]}; give more candidates or a smaller k."
+        )
+
+
+def check_several_objectives(costs: Tensor, who: str) -> None:
+    """m >= 2: with one objective a front is a value, and crowding or niches mean nothing."""
+    if costs.shape[1] == 1:
+        raise ValueError(
+            f"{who} got costs {tuple(costs.shape)} with one objective, expected two or more; "
+            "use Truncation() for one objective."
+        )

@@ -1,0 +1,101 @@
+"""NSGA-III's adaptive normalisation, with memory (Deb & Jain 2014, alg. 2). Knows no niches.
+
+Float64 on the CPU, wherever the costs are: the same bits on every device. The thresholds and the
+order of the fall-backs are those of pymoo's NSGA-III (Blank, Deb & Roy 2019), the usual oracle;
+they are absolute, so an objective whose whole range is under 1e-3 gets its nadir from the
+fall-backs.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+_NOTHING = (
+    1e-3  # a distance to the ideal point under this counts as none when looking for extremes
+)
+_SMALLEST = 1e-6  # an intercept up to this is no intercept
+_WEIGHT = 1e6  # eq. 4: the weight of the objectives across the axis
+
+
+@dataclass(frozen=True, eq=False)
+class Memory:
+    """What NSGA-III has seen of the feasible rows so far: float64, on the CPU.
+
+    ideal: (m,) least cost per objective. worst: (m,) largest. extremes: (m, m), row j the
+    non-dominated costs nearest to axis j.
+    """
+
+    ideal: Tensor
+    worst: Tensor
+    extremes: Tensor
+
+
+def remembered(memory: Memory | None, feasible: Tensor, first: Tensor) -> Memory:
+    """The memory after seeing `feasible` (n, m) float64, n >= 1, of which `first` is front 0.
+
+    Extremes minimise the achievement scalarising function (eq. 4) over the old extremes and
+    front 0; ties go to the old ones, then to the lowest row.
+    """
+    ideal, worst = feasible.amin(0).cpu(), feasible.amax(0).cpu()
+    choice = first
+    if memory is not None:
+        ideal = torch.minimum(ideal, memory.ideal)
+        worst = torch.maximum(worst, memory.worst)
+        choice = torch.cat([memory.extremes.to(first.device), first])
+    away = choice - ideal.to(choice.device)
+    away = torch.where(away < _NOTHING, 0.0, away)
+    m = choice.shape[1]
+    axes = torch.full((m, m), _WEIGHT, dtype=torch.float64, device=choice.device)
+    axes.fill_diagonal_(1.0)
+    nearest = [int((away * axis).amax(1).argmin()) for axis in axes]
+    return Memory(ideal, worst, choice[nearest].cpu())
+
+
+def nadir(memory: Memory, feasible: Tensor, first: Tensor) -> Tensor:
+    """(m,) float64 on the CPU: where the normalised costs are 1; never below the ideal.
+
+    1. ideal + the intercepts of the plane through the extremes, at most the worst seen, if the
+       plane exists and every intercept exceeds 1e-6;
+    2. else the largest cost per objective in front 0;
+    3. and where that is within 1e-6 of the ideal, the largest among all feasible rows.
+    """
+    point = _through(memory)
+    if point is None:
+        point = first.amax(0).cpu()
+    flat = point - memory.ideal <= _SMALLEST
+    return torch.where(flat, feasible.amax(0).cpu(), point)
+
+
+def normalised(costs: Tensor, ideal: Tensor, nadir_point: Tensor) -> Tensor:
+    """(n, m) float64 in [0, 1e100]: 0 at the ideal, 1 at the nadir; 0 where these are equal.
+
+    Halved on the way, which is exact: the range of costs near 1e308 would overflow.
+    """
+    low = (ideal / 2).to(costs.device)
+    span = (nadir_point / 2).to(costs.device) - low
+    scaled = (costs / 2 - low) / torch.where(span > 0, span, 1.0)
+    return scaled.clamp(0.0, 1e100)  # squares of it must stay finite
+
+
+def _through(memory: Memory) -> Tensor | None:
+    """Ideal + intercepts of the plane through the extremes; None if there is no such plane."""
+    edges = memory.extremes - memory.ideal
+    m = edges.shape[0]
+    longest = edges.amax(0)
+    if not bool(((longest > 0) & torch.isfinite(longest)).all()):
+        return None
+    # a singular matrix may look solvable after rounding; unlike scales of objectives do not
+    # matter once each column is scaled
+    if int(torch.linalg.matrix_rank(edges / longest)) < m:
+        return None
+    ones = torch.ones(m, dtype=torch.float64)
+    plane, info = torch.linalg.solve_ex(edges, ones)
+    if int(info) != 0 or not torch.allclose(edges @ plane, ones):
+        return None
+    intercepts = 1 / plane
+    if not bool((intercepts > _SMALLEST).all()):
+        return None
+    return torch.minimum(memory.ideal + intercepts, memory.worst)

@@ -1,0 +1,118 @@
+"""NSGA-III survival (Deb & Jain 2014, alg. 1-4; constraints: Jain & Deb 2014).
+
+Knows costs, not genomes. What it remembers goes out and comes in as explicit state.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from operators.selection.arguments import check_several_objectives, check_survival
+from operators.selection.association import Lattice, lattice_of, nearest_line
+from operators.selection.dominance import UNRANKED, feasibility, fronts
+from operators.selection.niching import niched, random_keys
+from operators.selection.normalisation import Memory, nadir, normalised, remembered
+from operators.selection.selected import Selected
+
+
+@dataclass(frozen=True, eq=False)
+class NSGA3:
+    """Survival that fills niches around reference points; costs must have as many columns.
+
+    points: (r, m) float, finite, not negative, no zero row; e.g. `das_dennis(m, divisions)`.
+    Raises ValueError for others.
+    """
+
+    points: Tensor
+    directions: Tensor = field(init=False, repr=False)  # (r, m) float64 unit rows
+    lattice: Lattice | None = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        points = _checked(self.points)
+        object.__setattr__(self, "directions", points / points.norm(dim=1, keepdim=True))
+        object.__setattr__(self, "lattice", lattice_of(points))
+
+    def __call__(
+        self,
+        costs: Tensor,
+        k: int,
+        *,
+        violation: Tensor | None = None,
+        state: object | None = None,
+        generator: torch.Generator,
+    ) -> Selected:
+        """Exactly `k` survivors of `costs` (n, m) float, any device: by front, the last by niche.
+
+        Order: front, then row; in the front that is cut, the order of the niching, at random
+        among equals. A cut front of infeasible or non-finite rows is drawn from at random.
+        state: None, or the state of the last call; it follows the feasible rows only.
+        generator: on the CPU. Raises ValueError for what does not fit together.
+        """
+        check_survival(costs, k, violation, generator, "NSGA3")
+        check_several_objectives(costs, "NSGA3")
+        memory = self._fitting(costs, state)
+        rank = fronts(costs, violation, enough=k)
+        feasible, _ = feasibility(costs, violation)
+        order = rank.argsort(stable=True)[: int((rank != UNRANKED).sum())]
+        in_cut = rank[order] == rank[order[-1]]
+        sure, cut = order[~in_cut], order[in_cut]
+        wanted = k - sure.numel()
+        seen = costs[feasible].double()
+        first = costs[feasible & (rank == 0)].double()
+        if seen.shape[0]:
+            memory = remembered(memory, seen, first)
+        if wanted == cut.numel():
+            return Selected(order, memory)
+        keys = random_keys(cut.numel(), generator, costs.device)
+        if memory is None or not bool(feasible[cut[0]]):
+            return Selected(torch.cat([sure, cut[keys[0].argsort()[:wanted]]]), memory)
+        scaled = normalised(costs[order].double(), memory.ideal, nadir(memory, seen, first))
+        niche, distance = nearest_line(scaled, self.directions.to(costs.device), self.lattice)
+        crowd = torch.bincount(niche[~in_cut], minlength=self.directions.shape[0])
+        chosen = niched(niche[in_cut], distance[in_cut], crowd, wanted, keys)
+        return Selected(torch.cat([sure, cut[chosen]]), memory)
+
+    def _fitting(self, costs: Tensor, state: object | None) -> Memory | None:
+        """`state` as a memory of these costs; ValueError if it, or the points, are of others."""
+        m = self.points.shape[1]
+        if costs.shape[1] != m:
+            raise ValueError(
+                f"NSGA3 got costs {tuple(costs.shape)} with reference points for {m} objectives, "
+                f"expected (n, {m}); build it with das_dennis(n_objectives={costs.shape[1]}, ...)."
+            )
+        if state is None:
+            return None
+        if not isinstance(state, Memory) or state.ideal.shape != (m,):
+            came = type(state).__name__
+            if isinstance(state, Memory):
+                came = f"a memory of {state.ideal.numel()} objectives"
+            raise ValueError(
+                f"NSGA3 got state {came}, expected None or the state that NSGA3 returned for "
+                f"{m} objectives; pass None to start anew."
+            )
+        return state
+
+
+def _checked(points: Tensor) -> Tensor:
+    """`points` in float64, or ValueError."""
+    if not isinstance(points, Tensor) or points.ndim != 2 or not points.is_floating_point():
+        came = tuple(points.shape) if isinstance(points, Tensor) else type(points).__name__
+        raise ValueError(
+            f"NSGA3 got reference points {came}, expected a float tensor (r, m); "
+            "use das_dennis(n_objectives, divisions)."
+        )
+    if points.shape[0] == 0 or points.shape[1] < 2:
+        raise ValueError(
+            f"NSGA3 got reference points {tuple(points.shape)}, expected one or more points of "
+            "two or more objectives; use Truncation() for one objective."
+        )
+    if not bool((torch.isfinite(points) & (points >= 0)).all() & (points > 0).any(1).all()):
+        raise ValueError(
+            "NSGA3 got reference points with a NaN, an infinity, a negative coordinate or a zero "
+            "row, expected points of the positive orthant; use das_dennis(n_objectives, "
+            "divisions)."
+        )
+    return points.double()

@@ -1,0 +1,43 @@
+"""Truncation: the k best of one objective. Knows costs, not genomes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from operators.selection.arguments import check_survival
+from operators.selection.dominance import UNRANKED, fronts
+from operators.selection.selected import Selected
+
+
+@dataclass(frozen=True)
+class Truncation:
+    """Survival of the least costs; infeasible rows after these, by violation. No memory."""
+
+    def __call__(
+        self,
+        costs: Tensor,
+        k: int,
+        *,
+        violation: Tensor | None = None,
+        state: object | None = None,
+        generator: torch.Generator,
+    ) -> Selected:
+        """Exactly `k` survivors of `costs` (n, 1) float, any device, best first.
+
+        Order: feasible by cost, infeasible by violation, then what is not finite; equal ones at
+        random. `state` is not used. generator: on the CPU. Raises ValueError for what does not
+        fit together.
+        """
+        check_survival(costs, k, violation, generator, "Truncation")
+        if costs.shape[1] != 1:
+            raise ValueError(
+                f"Truncation got costs {tuple(costs.shape)}, expected one objective (n, 1); use "
+                "NSGA2() or NSGA3(das_dennis(n_objectives, divisions)) for several."
+            )
+        rank = fronts(costs, violation, enough=k)
+        rows = (rank != UNRANKED).nonzero()[:, 0]
+        rows = rows[torch.randperm(rows.numel(), generator=generator).to(costs.device)]
+        return Selected(rows[rank[rows].argsort(stable=True)[:k]])

@@ -1,0 +1,99 @@
+"""Ray workers: the same run for any number of them; hangs, crashes and bad requests."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+import evolve
+from evolve import Needs
+from evolve.engine.cluster import RayWorkers
+from evolve.errors import WorkerError
+from tests.contracts.workers import WorkersContract
+from tests.evolve.engine.problems import dtlz, unruly
+
+pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("cluster")]
+
+
+class TestRayWorkers(WorkersContract):
+    def workers(self, fitness: object, slots: int) -> RayWorkers:
+        return RayWorkers([fitness], slots, needs=Needs())  # type: ignore[list-item]
+
+    slots = 2
+
+
+@pytest.mark.slow
+def test_the_run_does_not_depend_on_the_number_of_workers(tmp_path: Path) -> None:
+    alone = evolve.run(dtlz(200), tmp_path / "0")
+    for n in (1, 2, 4):
+        assert evolve.run(dtlz(200), tmp_path / str(n), workers=n).digest == alone.digest
+
+
+def test_a_hang_is_killed_and_recorded_and_the_run_goes_on(tmp_path: Path) -> None:
+    experiment = unruly("hang", tmp_path, births=8, timeout=0.5)
+    run = evolve.run(experiment, tmp_path / "run", workers=2)
+    slow = [record for record in run.records if record.score.error is not None]
+    assert len(run.records) == 8
+    assert slow
+    assert all(str(record.score.error).startswith("timeout") for record in slow)
+    assert all(record.genome.values[0] <= 0.3 for record in slow)
+
+
+def test_a_crash_is_tried_three_times_and_recorded(tmp_path: Path) -> None:
+    run = evolve.run(unruly("die", tmp_path, births=7), tmp_path / "run", workers=2)
+    lost = [record for record in run.records if record.score.error is not None]
+    assert lost
+    assert len(run.records) == 7
+    assert all(str(record.score.error).startswith("worker lost") for record in lost)
+    assert run.outcomes["worker lost"] == 3 * len(lost)
+
+
+def test_a_crash_at_the_first_attempt_changes_nothing(tmp_path: Path) -> None:
+    whole = evolve.run(unruly("fine", tmp_path, births=9), tmp_path / "whole")
+    experiment = replace(unruly("once", tmp_path, births=9), name="fine")
+    run = evolve.run(experiment, tmp_path / "run", workers=2)
+    assert run.outcomes["worker lost"] > 0
+    assert run.digest == whole.digest
+
+
+def test_more_than_the_cluster_has_is_refused_before_any_work(tmp_path: Path) -> None:
+    with pytest.raises(WorkerError, match=r"2 workers need 2 GPU, the cluster has 0"):
+        evolve.run(unruly("fine", tmp_path, gpus=1), tmp_path / "run", workers=2)
+
+
+def test_a_fitness_that_cannot_be_unpickled_stops_the_run_with_the_reason(tmp_path: Path) -> None:
+    with pytest.raises(WorkerError, match="not on this worker"):
+        RayWorkers([Unpicklable()], 1, needs=Needs())  # type: ignore[list-item]
+
+
+def _fail() -> None:
+    raise ImportError("not on this worker")
+
+
+class Unpicklable:
+    needs = Needs()
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return (_fail, ())
+
+
+def test_a_fitness_defined_in_a_script_reaches_the_workers(tmp_path: Path) -> None:
+    """What has no importable module travels by value."""
+    namespace: dict[str, object] = {"__name__": "__main__"}
+    source = (
+        "from evolve import Needs, Objective, Score\n"
+        "class Local:\n"
+        "    objectives, rungs, needs = (Objective('loss'),), (1,), Needs()\n"
+        "    def evaluate(self, genomes, rung, seed):\n"
+        "        return [Score((float(g.values.sum()),)) for g in genomes]\n"
+    )
+    exec(source, namespace)
+    local = namespace["Local"]
+    assert isinstance(local, type)
+    experiment = replace(unruly("fine", tmp_path, births=6), fitness=local())
+    run = evolve.run(experiment, tmp_path / "run", workers=1)
+    assert [r.score.values[0] for r in run.records] == [
+        float(r.genome.values.sum()) for r in run.records
+    ]

@@ -1,0 +1,255 @@
+"""Genetic search: the contract at both paces, its founders, and what it refuses."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from evolve.errors import ExperimentError, Infertile
+from evolve.genome import digest
+from evolve.genomes.vector import Box, Vector, VectorLike
+from evolve.score import Needs, Objective, Record, Score
+from evolve.search.genetic import TRIES, Generational, Genetic, Steady
+from evolve.search.protocol import Proposal, window_of
+from evolve.streams import Stream, rng_for
+from evolve.variation import Operator
+from operators.selection import NSGA2, NSGA3, Tournament, Truncation, das_dennis
+from operators.vector import SBX, GaussianMutation, PolynomialMutation, Then
+from tests.contracts.search import SearchContract, drive, lineage, told_record
+
+BOX = Box.of(-1.0, 1.0, 4)
+ONE = (Objective("distance"),)
+TWO = (Objective("near"), Objective("far", maximise=True))
+
+
+def founders(n: int = 12) -> list[Vector]:
+    return [Vector.random(BOX, rng_for(11, i, Stream.ASK)) for i in range(n)]
+
+
+def genetic(**changes: Any) -> Genetic[Vector]:
+    parts: dict[str, Any] = {
+        "founders": founders(),
+        "operators": [Then(SBX(), PolynomialMutation()), GaussianMutation()],
+        "selection": Truncation(),
+        "mating": Tournament(),
+        "objectives": ONE,
+        "size": 12,
+        "pace": Steady(window=6),
+    }
+    return Genetic(**(parts | changes))
+
+
+class Contract(SearchContract):
+    def template(self) -> VectorLike:
+        return Vector(np.full(BOX.size, 0.25), BOX)
+
+
+class TestSteady(Contract):
+    def search(self) -> Any:
+        return genetic()
+
+
+class TestGenerational(Contract):
+    def search(self) -> Any:
+        return genetic(pace=Generational(offspring=10))
+
+
+class TestTwoObjectivesSteady(Contract):
+    objectives = TWO
+    goal = 0.1  # the spheres lie 0.1 apart
+
+    def search(self) -> Any:
+        return genetic(selection=NSGA2(), objectives=TWO)
+
+
+class TestTwoObjectivesGenerational(Contract):
+    objectives = TWO
+    goal = 0.1
+
+    def search(self) -> Any:
+        selection = NSGA3(das_dennis(2, 11))
+        return genetic(selection=selection, objectives=TWO, pace=Generational(offspring=12))
+
+
+def score(genome: Any) -> Score:
+    return Score((float(((genome.values - 0.25) ** 2).sum()),))
+
+
+PACES = [Steady(1), Steady(6), Steady(40), Generational(1), Generational(10)]
+
+
+@pytest.mark.parametrize("pace", PACES, ids=str)
+def test_founders_come_first_and_in_order(pace: Steady | Generational) -> None:
+    records = drive(genetic(pace=pace), 30, score)  # type: ignore[arg-type]
+    assert [r.digest for r in records[:12]] == [digest(founder) for founder in founders()]
+    assert {r.operator for r in records[:12]} == {"founder"}
+    assert "founder" not in {r.operator for r in records[12:]}
+    assert all(r.parents == () for r in records[:12])
+    assert all(r.parents for r in records[12:])
+
+
+@pytest.mark.parametrize("pace", PACES, ids=str)
+def test_no_founder_waits_and_no_child_is_asked_before_all_founders_are_told(
+    pace: Steady | Generational,
+) -> None:
+    search = genetic(pace=pace)
+    assert {search.seen(birth) for birth in range(12)} == {0}
+    assert search.seen(12) == 12
+    assert min(search.seen(birth) for birth in range(12, 200)) == 12
+
+
+def test_seen_is_the_rule_of_the_design() -> None:
+    steady, generational = genetic(pace=Steady(6)), genetic(pace=Generational(10))
+    for birth in range(12, 100):
+        assert steady.seen(birth) == max(12, birth - 5)
+        assert generational.seen(birth) == 12 + 10 * ((birth - 12) // 10)
+
+
+def test_the_window_does_not_depend_on_the_founders() -> None:
+    assert window_of(genetic(founders=founders(50), pace=Steady(6))) == 6
+    assert window_of(genetic(founders=founders(50), pace=Generational(10))) == 10
+
+
+def test_a_generation_is_selected_once_with_its_parents() -> None:
+    search = genetic(pace=Generational(10))
+    records = drive(search, 31, score)  # type: ignore[arg-type]
+    first, second = ({r.birth for r in records[a:b]} for a, b in ((0, 12), (12, 22)))
+    assert {p for r in records[12:22] for p in r.parents} <= first
+    assert {p for r in records[22:] for p in r.parents} <= first | second
+    assert any(p in second for r in records[22:] for p in r.parents)
+
+
+def test_steady_parents_are_always_told() -> None:
+    for record in drive(genetic(), 80, score)[12:]:  # type: ignore[arg-type]
+        assert all(parent <= record.birth - 6 or parent < 12 for parent in record.parents)
+
+
+def test_the_front_holds_the_best_and_the_elites_are_it() -> None:
+    search = genetic()
+    records = drive(search, 60, score)  # type: ignore[arg-type]
+    best = min(r.score.values[0] for r in records)
+    assert [elite.score.values[0] for elite in search.elites] == [best]
+
+
+def test_operators_share_births_by_weight() -> None:
+    operators = [GaussianMutation(), PolynomialMutation()]
+    search = genetic(operators=operators, weights=[3, 1])
+    names = [r.operator for r in drive(search, 412, score)[12:]]  # type: ignore[arg-type]
+    share = names.count(operators[0].name) / len(names)
+    assert abs(share - 0.75) < 4 * np.sqrt(0.75 * 0.25 / 400)
+
+
+def test_a_weight_of_zero_is_never_drawn() -> None:
+    operators = [GaussianMutation(), PolynomialMutation()]
+    search = genetic(operators=operators, weights=[0, 1])
+    names = {r.operator for r in drive(search, 60, score)[12:]}  # type: ignore[arg-type]
+    assert names == {operators[1].name}
+
+
+@dataclass(frozen=True)
+class Copy:
+    """A child like its parent; every third draw gives none, or none ever."""
+
+    barren: bool = False
+    name: str = "copy"
+    arity: int = 1
+    needs: Needs | None = None
+
+    def vary(self, parents: Sequence[Record[Vector]], rng: np.random.Generator) -> Vector:
+        if self.barren or rng.random() < 1 / 3:
+            raise Infertile("no child today")
+        return parents[0].genome
+
+
+def test_a_twin_is_let_through_when_nothing_else_is_found() -> None:
+    records = drive(genetic(operators=[Copy()]), 20, score)  # type: ignore[arg-type]
+    assert {r.digest for r in records[12:]} <= {r.digest for r in records[:12]}
+
+
+def test_a_new_child_is_preferred_to_a_twin() -> None:
+    search = genetic(operators=[Copy(), PolynomialMutation()], weights=[1, 1])
+    records = drive(search, 40, score)  # type: ignore[arg-type]
+    assert "copy" not in {r.operator for r in records[12:]}
+
+
+def test_a_barren_operator_leaves_the_births_to_the_others() -> None:
+    search = genetic(operators=[Copy(barren=True), PolynomialMutation()])
+    records = drive(search, 40, score)  # type: ignore[arg-type]
+    assert {r.operator for r in records[12:]} == {PolynomialMutation().name}
+
+
+def test_operators_that_are_all_barren_are_an_error_that_names_them() -> None:
+    search = genetic(operators=[Copy(barren=True), Copy(barren=True, name="other")])
+    with pytest.raises(ExperimentError, match=rf"No child in {TRIES} tries at birth 12.*copy, o"):
+        drive(search, 13, score)  # type: ignore[arg-type]
+
+
+def test_when_all_founders_fail_they_are_varied_still() -> None:
+    search = genetic()
+    records = drive(search, 40, lambda _: Score.failed("exception: no"))
+    assert len(search.population) == 0
+    assert all(set(r.parents) <= set(range(12)) for r in records[12:])
+    assert len({r.digest for r in records}) == 40
+
+
+def test_one_that_works_takes_over_after_failures() -> None:
+    def late(genome: Any) -> Score:
+        return score(genome) if genome.values[0] > 0.6 else Score.failed("exception: no")
+
+    search = genetic(founders=[founder.at(np.full(4, 0.5)) for founder in founders(2)])
+    records = drive(search, 200, late)  # type: ignore[arg-type]
+    assert len(search.population)
+    assert all(r.score.error is None for r in search.population.records)
+    assert records[-1].parents[0] >= 2
+
+
+def test_replay_of_other_scores_gives_other_children() -> None:
+    ours = drive(genetic(), 40, score)  # type: ignore[arg-type]
+    theirs = drive(genetic(), 40, lambda g: replace(score(g), values=(-score(g).values[0],)))
+    assert lineage(ours) != lineage(theirs)
+
+
+def test_two_searches_share_nothing() -> None:
+    one, other = genetic(), genetic()
+    drive(one, 40, score)  # type: ignore[arg-type]
+    assert (len(other.population), len(other.front.records)) == (0, 0)
+
+
+def test_a_record_of_another_rung_is_learnt_too() -> None:
+    search = genetic()
+    promoted = replace(told_record(0, Proposal(founders(1)[0]), Score((0.5,))), rung=1)
+    search.tell(promoted, rng_for(0, 0, Stream.TELL))
+    assert [record.rung for record in search.elites] == [1]
+
+
+BAD: list[tuple[dict[str, Any], str]] = [
+    ({"founders": []}, "no founders"),
+    ({"operators": []}, "no operators"),
+    ({"size": 1}, "size is 1; a population needs 2"),
+    ({"pace": Steady(0)}, "window=0"),
+    ({"pace": Generational(-1)}, "offspring=-1"),
+    ({"weights": [1.0]}, r"weights is \[1.0\] for 2 operators"),
+    ({"weights": [0.0, 0.0]}, "not all zero"),
+    ({"weights": [1.0, -1.0]}, "number >= 0 each"),
+    ({"weights": [1.0, float("nan")]}, "finite"),
+    ({"weights": [1.0, float("inf")]}, "finite"),
+]
+
+
+@pytest.mark.parametrize(("changes", "words"), BAD)
+def test_what_cannot_work_is_refused(changes: dict[str, Any], words: str) -> None:
+    with pytest.raises(ExperimentError, match=words):
+        genetic(**changes)
+
+
+def test_arguments_are_copied() -> None:
+    given: list[Vector] = founders()
+    operators: list[Operator[Vector]] = [GaussianMutation()]
+    search = genetic(founders=given, operators=operators)
+    given.clear()
+    operators.clear()
+    assert len(drive(search, 20, score)) == 20  # type: ignore[arg-type]
