@@ -7,22 +7,19 @@ from __future__ import annotations
 
 import importlib.util
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from evolve.errors import EvolveError
 from evolve.experiment import Experiment, Exporter, Final, Free, Ordered
 from evolve.genome import Genome, Packed
 from evolve.score import Fitness, G, Needs, Objective, Record, Score
 from evolve.search.genetic import Generational, Genetic, Steady
+from evolve.store.run import Run
 from evolve.variation import Mating, Operator, Selection
-
-if TYPE_CHECKING:
-    from evolve.store.run import Run
 
 __all__ = [
     "Experiment", "Final", "Exporter", "Ordered", "Free", "Genetic", "Steady", "Generational",
     "Genome", "Packed", "Fitness", "Needs", "Objective", "Record", "Score",
-    "Mating", "Operator", "Selection", "EvolveError", "run", "load", "guard",
+    "Mating", "Operator", "Selection", "EvolveError", "Run", "run", "load", "guard",
 ]  # fmt: skip
 
 
@@ -70,8 +67,6 @@ def run(
 
 def load(path: str | Path) -> Run[Genome]:
     """The run in directory `path`, to be read. Raises `StoreError`."""
-    from evolve.store.run import Run
-
     return Run.at(Path(path))
 
 

@@ -7,7 +7,7 @@ import os
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, cast
@@ -95,7 +95,7 @@ def check(file: File, workers: WorkersOption = None, address: Address = None) ->
     experiment = load_experiment(file)
     count = _workers(workers, experiment)
     for line in examine(experiment, file, count, address):
-        OUT.print(line, markup=False)
+        _line(line)
 
 
 @app.command()
@@ -103,12 +103,11 @@ def show(
     path: RunPath, as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False
 ) -> None:
     """Print a run: front, best, operators' credit, failures, final table."""
-    import evolve
     from evolve.report import show as report
 
-    found = evolve.load(path)
+    found = _load(path)
     if as_json:
-        OUT.print(json.dumps(report.as_json(found)), markup=False, highlight=False, soft_wrap=True)
+        _line(json.dumps(report.as_json(found), allow_nan=False))
     else:
         report.show(found, OUT)
 
@@ -120,15 +119,14 @@ def export(
     to: Annotated[Path | None, typer.Option(help="A new directory; default RUN/PICK.")] = None,
 ) -> None:
     """Write a candidate of a run as what other tools load."""
-    import evolve
     from evolve.engine.story import story
     from evolve.export import exporter_for
 
-    found = evolve.load(path)
+    found = _load(path)
     record = found.pick(pick)
     target = to or path / pick.replace(":", "-")
     exporter_for(record.genome).export(record, target, story(found, record))
-    OUT.print(f"Exported birth {record.birth} to {target}", markup=False)
+    _line(f"Exported birth {record.birth} to {target}")
 
 
 OUT = Console(highlight=False)  # replaced by `main`: the real stdout
@@ -136,7 +134,8 @@ OUT = Console(highlight=False)  # replaced by `main`: the real stdout
 
 def main() -> None:
     """Entry point: our errors are one line on stderr and exit status 2."""
-    with _own_stdout():
+    # Help goes to the real stdout; no library has spoken yet.
+    with nullcontext() if len(sys.argv) < 2 or "--help" in sys.argv else _own_stdout():
         try:
             app()
         except EvolveError as error:
@@ -175,7 +174,7 @@ def _conduct(
     begun = time.monotonic()
     count = _workers(workers, experiment)
     where = "in this process (no timeout is enforced)" if count == 0 else f"on {count} Ray workers"
-    OUT.print(f"{experiment.name}: {experiment.births} births {where}, in {out}", markup=False)
+    _line(f"{experiment.name}: {experiment.births} births {where}, in {out}")
     try:
         with Live(OUT) as watcher:
             found = conduct(
@@ -184,7 +183,7 @@ def _conduct(
                 watcher=watcher,
             )  # fmt: skip
     except KeyboardInterrupt:
-        OUT.print(f"Stopped; nothing scored is lost. Go on with: evolve resume {out}")
+        _line(f"Stopped; nothing scored is lost. Go on with: evolve resume {out}")
         sys.exit(130)
     _finish(found, out, time.monotonic() - begun)
 
@@ -193,14 +192,29 @@ def _finish(found: Any, out: Path, seconds: float) -> None:
     from evolve.report.picture import picture
     from evolve.report.show import show_final
 
-    OUT.print(f"{len(found.records)} births told, front of {len(found.front)}, {seconds:.0f} s")
+    _line(f"{len(found.records)} births told, front of {len(found.front)}, {seconds:.0f} s")
     if found.final:
         show_final(found, OUT)
     drawn = picture(found, out / "front.png")
-    OUT.print(drawn, markup=False)
+    _line(drawn)
     if (out / "export").exists():
-        OUT.print(f"The knee is exported to {out / 'export'}", markup=False)
-    OUT.print(f"More: evolve show {out}", markup=False)
+        _line(f"The knee is exported to {out / 'export'}")
+    _line(f"More: evolve show {out}")
+
+
+def _line(words: str) -> None:
+    """One line on our stdout as it is: no markup, and paths unbroken."""
+    OUT.print(words, markup=False, soft_wrap=True)
+
+
+def _load(path: Path) -> Any:
+    """The run at `path`, with the folder of its experiment last on the path for its genomes."""
+    import evolve
+
+    found = evolve.load(path)
+    if found.facts["file"] is not None:
+        sys.path.append(str(Path(str(found.facts["file"])).parent))
+    return found
 
 
 def _workers(asked: int | None, experiment: Any) -> int:
@@ -209,7 +223,8 @@ def _workers(asked: int | None, experiment: Any) -> int:
         return asked
     cores = os.cpu_count() or 1
     needs = experiment.fitness.needs
-    return max(1, min(int(cores / max(needs.cpus, 1e-9)), experiment.window() // needs.batch))
+    window = int(experiment.window())
+    return max(1, min(int(cores / max(needs.cpus, 1e-9)), window // int(needs.batch)))
 
 
 if __name__ == "__main__":

@@ -1,7 +1,8 @@
 """What every candidate can do: be packed, unpacked, expressed, and known by its digest.
 
 Knows no kind of genome. The digest is sha256 over the class path, the facts as canonical JSON
-and the arrays in name order, so equal content is one individual wherever it was made.
+and the arrays in name order, so equal content is one individual wherever it was made. What the
+facts hold under `WHERE` says where things lie on this machine and is no part of the content.
 """
 
 from __future__ import annotations
@@ -17,6 +18,9 @@ import numpy as np
 from evolve.errors import GenomeError
 
 Json: TypeAlias = "bool | int | float | str | Sequence[Json] | Mapping[str, Json] | None"
+
+
+WHERE = "where"
 
 
 class Packed(NamedTuple):
@@ -52,9 +56,10 @@ def canonical(value: Json) -> str:
 def digest(genome: Genome) -> str:
     """The sha256 (hex) of the genome's class path and content."""
     packed = genome.pack()
-    content = hashlib.sha256(f"{kind_of(genome)}\n{canonical(packed.facts)}\n".encode())
+    facts = {name: fact for name, fact in packed.facts.items() if name != WHERE}
+    content = hashlib.sha256(f"{kind_of(genome)}\n{canonical(facts)}\n".encode())
     for name in sorted(packed.arrays):
-        array = np.ascontiguousarray(packed.arrays[name])
+        array = np.asarray(packed.arrays[name], order="C")  # ascontiguousarray makes 0-d 1-d
         content.update(f"{name} {array.dtype.str} {array.shape}\n".encode())
         content.update(array.tobytes())
     return content.hexdigest()

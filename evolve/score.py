@@ -6,9 +6,10 @@ everything a selection reads is minimised.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Generic, Protocol, TypeVar
+from dataclasses import dataclass, field, replace
+from typing import Generic, Protocol, TypeGuard, TypeVar
 
 import numpy as np
 
@@ -118,22 +119,68 @@ def violations(scores: Sequence[Score]) -> np.ndarray:
 
 
 def checked(score: Score, objectives: Sequence[Objective]) -> Score:
-    """`score` if it is one, else a failed score that says why: never a number by accident."""
+    """`score` with plain floats if it is one, else a failed score that says why.
+
+    What is told live is then what a replay of the ledger tells, and never a number by accident.
+    """
     if score.error is not None:
+        return score if isinstance(score.error, str) else replace(score, error=str(score.error))
+    if flaw := _flaw(score, objectives):
+        return Score.failed(f"invalid: {flaw}")
+    plain = {type(value) for value in (*score.values, score.violation)} == {float}
+    if plain and type(score.values) is tuple:
         return score
-    if len(score.values) != len(objectives):
-        return Score.failed(
-            f"invalid: {len(score.values)} values for {len(objectives)} objectives "
-            f"({', '.join(objective.name for objective in objectives)})"
-        )
-    for objective, value in zip(objectives, score.values):
-        if isinstance(value, bool) or not isinstance(value, (int, float, np.number)):
-            return Score.failed(
-                f"invalid: objective {objective.name!r} is {value!r} ({type(value).__name__}), "
-                "expected a number"
+    values = tuple(float(value) for value in score.values)
+    return replace(score, values=values, violation=float(score.violation))
+
+
+def _flaw(score: Score, objectives: Sequence[Objective]) -> str:
+    """What makes `score` none of `objectives`, or nothing."""
+    values: object = score.values
+    names = [objective.name for objective in objectives]
+    if not isinstance(values, (tuple, list)) and not _is_row(values):
+        return f"values is {values!r:.60} ({type(values).__name__}), expected a tuple of numbers"
+    if len(values) != len(names):
+        return f"{len(values)} values for {len(names)} objectives ({', '.join(names)})"
+    for name, value in zip(names, values):
+        if not _real(value):
+            return (
+                f"objective {name!r} is {value!r:.60} ({type(value).__name__}), expected a number"
             )
-        if not np.isfinite(value):
-            return Score.failed(f"invalid: objective {objective.name!r} is {value}, not finite")
-    if not score.violation >= 0:
-        return Score.failed(f"invalid: violation is {score.violation}, expected 0 or more")
-    return score
+        if not _finite(value):
+            return f"objective {name!r} is {value}, not finite"
+    if not (_real(score.violation) and _finite(score.violation) and score.violation >= 0):
+        return f"violation is {score.violation!r:.60}, expected 0 or more, finite"
+    for name, value in score.metrics.items():
+        if not _real(value):
+            return f"metric {name!r} is {value!r:.60}, expected a number"
+    notes: Mapping[str, object] = score.notes
+    for name, note in notes.items():
+        if not isinstance(note, str):
+            return f"note {name!r} is {note!r:.60}, expected text"
+    if not all(_real(value) and _finite(value) for value in score.measures):
+        return f"measures is {score.measures!r:.60}, expected finite numbers"
+    samples: object = score.samples
+    if samples is not None and not (
+        isinstance(samples, tuple) and len(samples) == len(names) and all(map(_is_row, samples))
+    ):
+        return "samples is not one array (n_i,) an objective"
+    if not all(isinstance(array, np.ndarray) for array in (score.heritage or {}).values()):
+        return "heritage holds something that is no numpy array"
+    return ""
+
+
+def _is_row(value: object) -> TypeGuard[np.ndarray]:
+    return isinstance(value, np.ndarray) and value.ndim == 1
+
+
+def _real(value: object) -> bool:
+    number = isinstance(value, (int, float, np.integer, np.floating))
+    return number and not isinstance(value, bool)
+
+
+def _finite(value: float) -> bool:
+    try:
+        return math.isfinite(float(value))
+    except OverflowError:  # an integer beyond float64
+        return False

@@ -23,6 +23,7 @@ class Stream(IntEnum):
     TELL = 1
     EVALUATE = 2
     FINAL = 3
+    MASK = 4
 
 
 def rng_for(seed: int, n: int, stream: Stream) -> np.random.Generator:

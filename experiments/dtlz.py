@@ -1,6 +1,6 @@
 """DTLZ2 with three objectives under NSGA-III: the smallest complete experiment.
 
-    evolve run experiments/dtlz.py --workers 0
+evolve run experiments/dtlz.py --workers 0
 """
 
 from evolve import Experiment, Genetic, Steady

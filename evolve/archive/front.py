@@ -39,7 +39,9 @@ class Front(Generic[G]):
         rung = max((other.rung for other in self.records), default=record.rung)
         if record.rung < rung:
             return False
-        others = [r for r in self.records if r.rung == record.rung and r.digest != record.digest]
+        others = [other for other in self.records if other.rung == record.rung]
+        if any(other.digest == record.digest for other in others):
+            return False  # a twin: the first to be born keeps its place and the credit
         new = costs([record.score], self.objectives)[0]
         table = costs([other.score for other in others], self.objectives)
         if ((table <= new).all(1) & (table < new).any(1)).any():

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from evolve.engine.final import check_final
 from evolve.engine.run import check_window, hire
 from evolve.engine.workers import Job, Outcome, Workers, packed
 from evolve.errors import FitnessError
@@ -20,6 +21,7 @@ def examine(
     """Lines that say what was found. Raises `EvolveError` at the first thing that cannot work."""
     search, fitness = experiment.search(), experiment.fitness
     check_window(experiment, search, workers)
+    check_final(experiment)
     objectives = ", ".join(
         f"{o.name} ({'maximised' if o.maximise else 'minimised'}{o.unit and ', ' + o.unit})"
         for o in fitness.objectives

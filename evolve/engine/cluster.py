@@ -11,6 +11,7 @@ import contextlib
 import logging
 import math
 import os
+import socket
 import sys
 import time
 from collections.abc import Sequence
@@ -233,6 +234,8 @@ def _connect(address: str | None, count: int, needs: Needs) -> None:
         os.environ.setdefault("RAY_AUTH_MODE", "disabled")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     local = address is None
+    if address is not None and address != "auto":
+        _reach(address)
     cpus = max(os.cpu_count() or 1, math.ceil(count * needs.cpus)) if local else None
     try:
         ray.init(
@@ -247,6 +250,20 @@ def _connect(address: str | None, count: int, needs: Needs) -> None:
         raise WorkerError(
             f"Ray cannot be reached {where}: {error}. Start it (`ray start --head`), mend the "
             "address, or use `--workers 0` to run in this process."
+        ) from error
+
+
+def _reach(address: str) -> None:
+    """Raise `WorkerError` if nothing listens: ray.init would wait for minutes."""
+    host, _, port = address.rpartition(":")
+    try:
+        if not host or not port.isdecimal():
+            raise OSError("not auto and not HOST:PORT")
+        socket.create_connection((host, int(port)), timeout=10).close()
+    except OSError as error:
+        raise WorkerError(
+            f"Ray cannot be reached at {address}: {error}. Start it (`ray start --head`), mend "
+            "the address, or use `--workers 0` to run in this process."
         ) from error
 
 

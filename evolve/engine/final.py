@@ -20,6 +20,28 @@ from evolve.streams import Stream, seed_for
 VALIDATION, TEST = 0, 1  # which fitness of the workers
 
 
+def check_final(experiment: Experiment[Genome]) -> None:
+    """Raise `ExperimentError` before any work if the final test could not be done after it."""
+    final = experiment.final
+    if final is None:
+        return
+    ours, theirs = (
+        [objective.name for objective in fitness.objectives]
+        for fitness in (experiment.fitness, final.fitness)
+    )
+    if ours != theirs:
+        raise ExperimentError(
+            f"Final.fitness has the objectives {theirs}, Experiment.fitness {ours}; the test must "
+            "measure what was evolved."
+        )
+    for name, group in final.baselines.items():
+        if not group:
+            raise ExperimentError(
+                f"Final.baselines has no candidate for {name!r}; give one genome or more, or "
+                "leave it out."
+            )
+
+
 def conclude(experiment: Experiment[Genome], ledger: Ledger, workers: Workers) -> None:
     """Score baselines and picks on the test split and write the final table.
 
@@ -30,11 +52,6 @@ def conclude(experiment: Experiment[Genome], ledger: Ledger, workers: Workers) -
     if final is None:
         return
     objectives = experiment.fitness.objectives
-    if tuple(o.name for o in final.fitness.objectives) != tuple(o.name for o in objectives):
-        raise ExperimentError(
-            "Final.fitness has other objectives than Experiment.fitness: "
-            f"{[o.name for o in final.fitness.objectives]} and {[o.name for o in objectives]}."
-        )
     records = ledger.records()
     known = {r.digest: r.score for r in records if r.rung == len(experiment.fitness.rungs) - 1}
     candidates = [genome for group in final.baselines.values() for genome in group]

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
-from evolve.engine.final import conclude
+from evolve.engine.final import check_final, conclude
 from evolve.engine.fingerprint import commit_of, fingerprint
 from evolve.engine.loop import Loop
 from evolve.engine.source import file_hash
@@ -46,6 +46,7 @@ def conduct(
     general = cast("Experiment[Genome]", experiment)
     search = general.search()
     check_window(general, search, workers)
+    check_final(general)
     facts = _facts(general, file)
     ledger = Ledger.open(out, write=True) if resume else Ledger.create(out, facts)
     try:

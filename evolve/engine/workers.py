@@ -79,19 +79,16 @@ def evaluate(
     try:
         genomes = [class_of(kind).unpack(content) for kind, content in job.genomes]
         scores: object = fitness.evaluate(genomes, job.rung, job.seed)
+        if not isinstance(scores, list) or not all(isinstance(score, Score) for score in scores):
+            return None, "invalid", f"evaluate returned {scores!r:.200}, expected a list of Score"
+        if len(scores) != len(genomes):
+            words = f"evaluate returned {len(scores)} scores for {len(genomes)} genomes"
+            return None, "invalid", words
+        return tuple(checked(score, fitness.objectives) for score in scores), "", ""
     except MemoryError:
         return None, "out of memory", traceback.format_exc()
     except Exception:
         return None, "exception", traceback.format_exc()
-    if not isinstance(scores, list) or not all(isinstance(score, Score) for score in scores):
-        return None, "invalid", f"evaluate returned {scores!r:.200}, expected a list of Score"
-    if len(scores) != len(genomes):
-        return (
-            None,
-            "invalid",
-            f"evaluate returned {len(scores)} scores for {len(genomes)} genomes",
-        )
-    return tuple(checked(score, fitness.objectives) for score in scores), "", ""
 
 
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, NamedTuple, Self, TypeAlias
 import numpy as np
 
 from evolve.errors import CheckpointError, GenomeError
-from evolve.genome import Json, Packed, canonical
+from evolve.genome import WHERE, Json, Packed, canonical
 from evolve.genomes import preflight
 from evolve.genomes.checkpoint import DTYPES, Source, local
 from evolve.genomes.layout import Cell, Layout
@@ -114,10 +114,10 @@ class MergeSpace:
     @cached_property
     def facts(self) -> Mapping[str, Json]:
         """The space as JSON: what a packed recipe carries."""
-        sources = [{"path": str(s.path), "digest": s.digest} for s in (self.base, *self.experts)]
         return {
-            "base": sources[0],
-            "experts": sources[1:],
+            WHERE: [str(source.path) for source in (self.base, *self.experts)],
+            "base": self.base.digest,
+            "experts": [expert.digest for expert in self.experts],
             "method": self.method.value,
             "parameters": [asdict(parameter) for parameter in self.parameters],
             "layers_per_group": self.layers_per_group,
@@ -376,10 +376,10 @@ def _as_mergekit(method: Method, settings: Settings) -> dict[str, float | tuple[
 def _space(facts: str) -> MergeSpace:
     """The space that `facts` (canonical JSON) describe, rebuilt once a process."""
     told = json.loads(facts)
-    base = _found(told["base"], None)
+    base = _found(told[WHERE][0], told["base"], None)
     return MergeSpace(
         base,
-        tuple(_found(expert, base) for expert in told["experts"]),
+        tuple(_found(w, name, base) for w, name in zip(told[WHERE][1:], told["experts"])),
         Method(told["method"]),
         tuple(Parameter(**{**p, "each": Each(p["each"])}) for p in told["parameters"]),
         told["layers_per_group"],
@@ -389,11 +389,11 @@ def _space(facts: str) -> MergeSpace:
     )
 
 
-def _found(told: Mapping[str, str], base: Source | None) -> Source:
-    source = source_of(Path(told["path"]), base)
-    if source.digest != told["digest"]:
+def _found(path: str, digest: str, base: Source | None) -> Source:
+    source = source_of(Path(path), base)
+    if source.digest != digest:
         raise CheckpointError(
             f"{source.path} has digest {source.digest[:12]}, the genome was made with "
-            f"{told['digest'][:12]}: the checkpoint changed. Put the old one back."
+            f"{digest[:12]}: the checkpoint changed. Put the old one back."
         )
     return source

@@ -16,7 +16,11 @@ def picture(run: Run[Any], path: Path) -> str:
         return "No picture: it takes two objectives or more, and a front."
     scored = [r for r in run.records if r.score.error is None and r.score.violation <= 0]
     front = {record.birth for record in run.front}
-    points = [Point("", "scored", r.score.values) for r in scored if r.birth not in front]
+    points = [
+        Point("", "founder" if r.operator == "founder" else "scored", r.score.values)
+        for r in scored
+        if r.birth not in front
+    ]
     points += [Point("", "front", r.score.values) for r in run.front]
     for row in run.final:
         if row.role == "baseline" and row.validation.error is None:

@@ -55,9 +55,7 @@ def cells(row: FinalRow, knee: Score | None, objectives: Sequence[Objective]) ->
     found = [row.name, *(f"{value:.4f}" for value in row.test.values)]
     if comparable(objectives):
         found.append(f"{float(np.mean(row.test.values)):.4f}")
-        found.append(
-            "" if knee is None or row.name == "knee" else _gap(difference(row.test, knee))
-        )
+        found.append("" if knee is None or _is_knee(row) else _gap(difference(row.test, knee)))
     return found
 
 
@@ -71,8 +69,12 @@ def markdown(rows: Sequence[FinalRow], objectives: Sequence[Objective]) -> str:
 
 def knee_of(rows: Sequence[FinalRow]) -> Score | None:
     """The knee's test score, if it has one."""
-    found = [row.test for row in rows if row.name == "knee" and row.test.error is None]
+    found = [row.test for row in rows if _is_knee(row) and row.test.error is None]
     return found[0] if found else None
+
+
+def _is_knee(row: FinalRow) -> bool:
+    return (row.role, row.name) == ("pick", "knee")
 
 
 def _gap(gap: Difference) -> str:

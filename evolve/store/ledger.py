@@ -14,7 +14,7 @@ import platform
 import sqlite3
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -26,6 +26,8 @@ from evolve.search.protocol import Proposal
 from evolve.store.codec import decode, encode
 from evolve.store.schema import FORMAT, TABLES
 from evolve.store.vault import Vault
+
+LOCK, DRAFT = "lock", ".ledger.new"
 
 
 @dataclass(frozen=True)
@@ -52,49 +54,49 @@ class Ledger:
     @classmethod
     def create(cls, folder: Path, facts: Mapping[str, Json]) -> Ledger:
         """A new run at `folder`, described by `facts`. Raises `StoreError` if it exists."""
-        if (folder / "ledger.sqlite").exists():
-            raise StoreError(
-                f"{folder} already holds a run; resume it (`evolve resume {folder}`) or give "
-                "another directory."
-            )
-        if folder.exists() and any(folder.iterdir()):
-            raise StoreError(f"{folder} exists and is not empty; give another directory.")
         try:
+            _refuse_used(folder)
             folder.mkdir(parents=True, exist_ok=True)
             lock = _locked(folder)
-            # Built under another name: a kill in between leaves no half-made ledger.
-            draft = folder / f".ledger.{os.getpid()}"
-            draft.unlink(missing_ok=True)
         except OSError as error:
             raise StoreError(f"Cannot make the run directory {folder}: {error}.") from error
-        with _explained(folder):
-            database = sqlite3.connect(draft)
-            database.executescript(TABLES)
-            rows = {"format": FORMAT, "created": time.time(), **facts}
-            database.executemany(
-                "INSERT INTO run VALUES (?, ?)", [(k, json.dumps(v)) for k, v in rows.items()]
-            )
-            database.commit()
-            database.close()
+        # Built under another name: a kill in between leaves no half-made ledger.
+        draft = folder / DRAFT
+        try:
+            _refuse_used(folder)  # again: another process may have made it before the lock
+            draft.unlink(missing_ok=True)
+            with _explained(folder), closing(sqlite3.connect(draft)) as database:
+                database.executescript(TABLES)
+                rows = {"format": FORMAT, "created": time.time(), **facts}
+                database.executemany(
+                    "INSERT INTO run VALUES (?, ?)", [(k, json.dumps(v)) for k, v in rows.items()]
+                )
+                database.commit()
             draft.rename(folder / "ledger.sqlite")
-        return cls(folder, _connect(folder), lock)
+            with _explained(folder):
+                return cls(folder, _connect(folder), lock)
+        except BaseException:
+            lock.close()
+            raise
 
     @classmethod
     def open(cls, folder: Path, *, write: bool) -> Ledger:
         """The run at `folder`. Raises `StoreError`: missing, locked, truncated, other format."""
         if not (folder / "ledger.sqlite").exists():
             raise StoreError(f"{folder} holds no run (there is no ledger.sqlite in it).")
-        lock = _locked(folder) if write else None
-        with _explained(folder):
-            database = _connect(folder)
-            if [row[0] for row in database.execute("PRAGMA quick_check")] != ["ok"]:
-                raise sqlite3.DatabaseError("quick_check failed")
-            found = database.execute("SELECT value FROM run WHERE key = 'format'").fetchone()
-        if found is None or json.loads(found[0]) != FORMAT:
-            raise StoreError(
-                f"The run in {folder} has ledger format {found and json.loads(found[0])}, this "
-                f"version reads {FORMAT}; use the version of evolve that made it."
-            )
+        with ExitStack() as undo:
+            lock = undo.enter_context(_locked(folder)) if write else None
+            with _explained(folder):
+                database = undo.enter_context(closing(_connect(folder)))
+                if [row[0] for row in database.execute("PRAGMA quick_check")] != ["ok"]:
+                    raise sqlite3.DatabaseError("quick_check failed")
+                found = database.execute("SELECT value FROM run WHERE key = 'format'").fetchone()
+            if found is None or json.loads(found[0]) != FORMAT:
+                raise StoreError(
+                    f"The run in {folder} has ledger format {found and json.loads(found[0])}, "
+                    f"this version reads {FORMAT}; use the version of evolve that made it."
+                )
+            undo.pop_all()
         return cls(folder, database, lock)
 
     def close(self) -> None:
@@ -315,6 +317,18 @@ class Ledger:
             yield
 
 
+def _refuse_used(folder: Path) -> None:
+    """Raise `StoreError` if `folder` holds anything but what a killed `create` leaves."""
+    if (folder / "ledger.sqlite").exists():
+        raise StoreError(
+            f"{folder} already holds a run; resume it (`evolve resume {folder}`) or give "
+            "another directory."
+        )
+    ours = {LOCK, DRAFT, f"{DRAFT}-journal"}
+    if folder.exists() and any(each.name not in ours for each in folder.iterdir()):
+        raise StoreError(f"{folder} exists and is not empty; give another directory.")
+
+
 def _connect(folder: Path) -> sqlite3.Connection:
     database = sqlite3.connect(folder / "ledger.sqlite", isolation_level=None, timeout=30)
     database.execute("PRAGMA journal_mode = WAL")
@@ -324,7 +338,10 @@ def _connect(folder: Path) -> sqlite3.Connection:
 
 def _locked(folder: Path) -> IO[str]:
     """The lock of a run directory, held until closed (or until this process is gone)."""
-    file = (folder / "lock").open("a+")
+    try:
+        file = (folder / LOCK).open("a+")
+    except OSError as error:
+        raise StoreError(f"Cannot write to the run directory {folder}: {error}.") from error
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
@@ -346,12 +363,20 @@ def _explained(folder: Path) -> Iterator[None]:
     try:
         yield
     except sqlite3.OperationalError as error:
+        code = vars(error).get("sqlite_errorcode", sqlite3.SQLITE_ERROR)  # not always set
+        if code == sqlite3.SQLITE_ERROR:  # its tables or its text are not what they were
+            raise _damaged(folder, error) from error
+        what = "make room" if code == sqlite3.SQLITE_FULL else "mend that"
         raise StoreError(
-            f"Cannot write to the ledger in {folder}: {error}. What was scored is safe; make "
-            f"room, then `evolve resume {folder}`."
+            f"Cannot write to the ledger in {folder}: {error}. What was scored is safe; {what}, "
+            f"then `evolve resume {folder}`."
         ) from error
     except sqlite3.DatabaseError as error:
-        raise StoreError(
-            f"The ledger in {folder} is damaged or truncated ({error}); restore ledger.sqlite "
-            "(with its -wal file) from a copy."
-        ) from error
+        raise _damaged(folder, error) from error
+
+
+def _damaged(folder: Path, error: sqlite3.Error) -> StoreError:
+    return StoreError(
+        f"The ledger in {folder} is damaged or truncated ({error}); restore ledger.sqlite "
+        "(with its -wal file) from a copy."
+    )

@@ -11,6 +11,7 @@ import hashlib
 import os
 import sqlite3
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -31,7 +32,7 @@ class Vault:
         """The key (sha256, hex) under which `arrays` now lie. Raises `StoreError`."""
         from safetensors.numpy import save
 
-        payload = save({name: np.ascontiguousarray(arrays[name]) for name in sorted(arrays)})
+        payload = save({name: np.asarray(arrays[name], order="C") for name in sorted(arrays)})
         key = hashlib.sha256(payload).hexdigest()
         if len(payload) <= INLINE:
             self._database.execute(
@@ -45,11 +46,10 @@ class Vault:
         """The arrays at `key`. Raises `StoreError` if they are missing or not what was put."""
         from safetensors.numpy import load
 
-        row = self._database.execute("SELECT data FROM payload WHERE key = ?", (key,)).fetchone()
-        if row is not None:
-            payload: bytes = row[0]
-        elif self._file(key).exists():
+        if self._file(key).exists():
             payload = self._file(key).read_bytes()
+        elif (row := self._row(key)) is not None:
+            payload = row
         else:
             raise StoreError(f"The vault has no payload {key[:12]}; was {self.folder} moved?")
         if hashlib.sha256(payload).hexdigest() != key:
@@ -60,8 +60,12 @@ class Vault:
         return dict(load(payload))
 
     def lazy(self, key: str) -> Mapping[str, np.ndarray]:
-        """The arrays at `key`, read at first use."""
-        return _Lazy(self, key)
+        """The arrays at `key`; a file is read at first use, also after the ledger is closed."""
+        return _Lazy(self, key) if self._file(key).exists() else self.get(key)
+
+    def _row(self, key: str) -> bytes | None:
+        row = self._database.execute("SELECT data FROM payload WHERE key = ?", (key,)).fetchone()
+        return None if row is None else bytes(row[0])
 
     def _file(self, key: str) -> Path:
         return self.folder / key[:2] / f"{key}.safetensors"
@@ -76,7 +80,8 @@ class Vault:
                 os.fsync(file.fileno())
             temporary.rename(path)
         except OSError as error:
-            temporary.unlink(missing_ok=True)
+            with suppress(OSError):
+                temporary.unlink(missing_ok=True)
             raise StoreError(
                 f"Cannot write {len(payload):,} bytes to {self.folder}: {error.strerror}. "
                 "What was scored is safe; make room, then resume the run."

@@ -18,8 +18,11 @@ import numpy as np
 import torch
 
 from evolve.genomes.methods import GRID, Method
-from evolve.genomes.realise.cache import Flat, Span, built, opened
+from evolve.genomes.realise.cache import Flat, Span
+from evolve.genomes.realise.files import Blank, built, opened, written
 from evolve.streams import Stream, rng_for
+
+_RANDOM = (Method.DARE_TIES, Method.DARE_LINEAR)
 
 
 @dataclass(frozen=True)
@@ -39,13 +42,13 @@ class Levels:
 
 def levels_of(flat: Flat, method: Method, seed: int, experts: tuple[str, ...]) -> Levels:
     """The levels that `method` needs; `seed` and the `experts`' digests key random ones."""
-    if method in (Method.DARE_TIES, Method.DARE_LINEAR):
+    if method in _RANDOM:
         kind = f"random-{seed}"
     else:
         platform = f"{torch.__version__}-{torch.backends.cpu.get_cpu_capability()}"
         kind = f"{'outliers' if method is Method.BREADCRUMBS else 'magnitude'}-{platform}"
     file = flat.folder / f"{kind}.safetensors"
-    built(file, lambda: (_rank(flat, method, seed, experts), {}))
+    built(file, lambda scratch: _rank(scratch, flat, method, seed, experts))
     return _open_levels(file)
 
 
@@ -59,34 +62,32 @@ def _open_levels(file: Path) -> Levels:
     return Levels(bytes_, norms, edges)
 
 
-def _rank(
-    flat: Flat, method: Method, seed: int, experts: tuple[str, ...]
-) -> dict[str, torch.Tensor]:
-    found: dict[str, torch.Tensor] = {}
-    for i, delta in enumerate(flat.deltas):
-        level = torch.zeros(len(delta), dtype=torch.uint8)
-        norms, edges = [], []
-        for span in flat.spans:
-            part, into = delta[span.start : span.stop], level[span.start : span.stop]
-            if span.name not in flat.moved[i]:
-                into.fill_(0)
-                norms.append(torch.zeros(GRID + 1, dtype=torch.float64))
-                edges.append(torch.full((2, GRID + 1), -1))
-            elif method is Method.BREADCRUMBS:
-                descending = torch.sort(part.abs()).indices.flip(0)  # as mergekit's outliers
-                into[descending] = rank_levels(len(part))
-                edges.append(_edges(descending, span))
-            elif method in (Method.DARE_TIES, Method.DARE_LINEAR):
-                into.copy_(random_levels(seed, f"{experts[i]} {span.name}", len(part)))
-                norms.append(_norms(part, into))
-            else:
-                descending = torch.argsort(part.abs(), descending=True)  # as mergekit's magnitude
-                into[descending] = rank_levels(len(part))
-                into[descending[0]] = 0  # mergekit keeps at least one
-        found[f"bytes.{i}"] = level
-        found[f"norms.{i}"] = torch.stack(norms) if norms else torch.zeros(0)
-        found[f"edges.{i}"] = torch.stack(edges) if edges else torch.zeros(0)
-    return found
+def _rank(file: Path, flat: Flat, method: Method, seed: int, experts: tuple[str, ...]) -> None:
+    tables = {"norms": Blank("F64", (0,)), "edges": Blank("I64", (0,))}
+    if method in _RANDOM:
+        tables["norms"] = Blank("F64", (len(flat.spans), GRID + 1))
+    elif method is Method.BREADCRUMBS:
+        tables["edges"] = Blank("I64", (len(flat.spans), 2, GRID + 1))
+    tables["bytes"] = Blank("U8", (len(flat.base),))
+    blanks = {f"{part}.{i}": b for part, b in tables.items() for i in range(len(flat.deltas))}
+    with written(file, blanks, {}) as into:
+        for i, delta in enumerate(flat.deltas):
+            level, norms, edges = (into[f"{part}.{i}"] for part in ("bytes", "norms", "edges"))
+            for j, span in enumerate(flat.spans):
+                part, levels = delta[span.start : span.stop], level[span.start : span.stop]
+                if span.name not in flat.moved[i]:
+                    continue
+                if method in _RANDOM:
+                    levels.copy_(random_levels(seed, f"{experts[i]} {span.name}", len(part)))
+                    norms[j] = _norms(part, levels)
+                elif method is Method.BREADCRUMBS:
+                    descending = torch.sort(part.abs()).indices.flip(0)  # as mergekit's outliers
+                    levels[descending] = rank_levels(len(part))
+                    edges[j] = _edges(descending, span)
+                else:
+                    descending = torch.argsort(part.abs(), descending=True)  # as its magnitude
+                    levels[descending] = rank_levels(len(part))
+                    levels[descending[0]] = 0  # mergekit keeps at least one
 
 
 def rank_levels(n: int) -> torch.Tensor:
@@ -98,7 +99,7 @@ def rank_levels(n: int) -> torch.Tensor:
 def random_levels(seed: int, key: str, n: int) -> torch.Tensor:
     """(n,) uint8, uniform, from the stream of `seed` that the text `key` names."""
     number = int.from_bytes(hashlib.sha256(key.encode()).digest()[:7], "little")
-    drawn = rng_for(seed, number, Stream.EVALUATE).integers(0, GRID, n, dtype=np.uint8)
+    drawn = rng_for(seed, number, Stream.MASK).integers(0, GRID, n, dtype=np.uint8)
     return torch.from_numpy(drawn)
 
 

@@ -67,4 +67,4 @@ def _moved(base: Source, experts: tuple[Source, ...], names: tuple[str, ...]) ->
 
 def _seed(seed: int, name: str) -> int:
     number = int.from_bytes(hashlib.sha256(name.encode()).digest()[:7], "little")
-    return seed_for(seed, number, Stream.EVALUATE)
+    return seed_for(seed, number, Stream.MASK)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
 import torch
@@ -93,6 +94,7 @@ def complete(space: MergeSpace, merged: dict[str, torch.Tensor]) -> dict[str, to
     return whole
 
 
+@lru_cache(maxsize=8)
 def in_model_order(space: MergeSpace) -> tuple[str, ...]:
     """Names of the tensors to merge, layer by layer: one order whatever the space's grouping."""
     return Layout.of(space.layout.tensors, layers_per_group=1, per_kind=True).tensors

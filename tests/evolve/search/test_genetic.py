@@ -11,7 +11,7 @@ import pytest
 
 from evolve.errors import ExperimentError, Infertile
 from evolve.genome import digest
-from evolve.genomes.vector import Box, Vector, VectorLike
+from evolve.genomes.vector import Box, Vector
 from evolve.score import Needs, Objective, Record, Score
 from evolve.search.genetic import TRIES, Generational, Genetic, Steady
 from evolve.search.protocol import Proposal, window_of
@@ -43,18 +43,18 @@ def genetic(**changes: Any) -> Genetic[Vector]:
     return Genetic(**(parts | changes))
 
 
-class Contract(SearchContract):
-    def template(self) -> VectorLike:
+class Contract(SearchContract[Vector]):
+    def template(self) -> Vector:
         return Vector(np.full(BOX.size, 0.25), BOX)
 
 
 class TestSteady(Contract):
-    def search(self) -> Any:
+    def search(self) -> Genetic[Vector]:
         return genetic()
 
 
 class TestGenerational(Contract):
-    def search(self) -> Any:
+    def search(self) -> Genetic[Vector]:
         return genetic(pace=Generational(offspring=10))
 
 
@@ -62,7 +62,7 @@ class TestTwoObjectivesSteady(Contract):
     objectives = TWO
     goal = 0.1  # the spheres lie 0.1 apart
 
-    def search(self) -> Any:
+    def search(self) -> Genetic[Vector]:
         return genetic(selection=NSGA2(), objectives=TWO)
 
 
@@ -70,7 +70,7 @@ class TestTwoObjectivesGenerational(Contract):
     objectives = TWO
     goal = 0.1
 
-    def search(self) -> Any:
+    def search(self) -> Genetic[Vector]:
         selection = NSGA3(das_dennis(2, 11))
         return genetic(selection=selection, objectives=TWO, pace=Generational(offspring=12))
 
@@ -84,7 +84,7 @@ PACES = [Steady(1), Steady(6), Steady(40), Generational(1), Generational(10)]
 
 @pytest.mark.parametrize("pace", PACES, ids=str)
 def test_founders_come_first_and_in_order(pace: Steady | Generational) -> None:
-    records = drive(genetic(pace=pace), 30, score)  # type: ignore[arg-type]
+    records = drive(genetic(pace=pace), 30, score)
     assert [r.digest for r in records[:12]] == [digest(founder) for founder in founders()]
     assert {r.operator for r in records[:12]} == {"founder"}
     assert "founder" not in {r.operator for r in records[12:]}
@@ -116,7 +116,7 @@ def test_the_window_does_not_depend_on_the_founders() -> None:
 
 def test_a_generation_is_selected_once_with_its_parents() -> None:
     search = genetic(pace=Generational(10))
-    records = drive(search, 31, score)  # type: ignore[arg-type]
+    records = drive(search, 31, score)
     first, second = ({r.birth for r in records[a:b]} for a, b in ((0, 12), (12, 22)))
     assert {p for r in records[12:22] for p in r.parents} <= first
     assert {p for r in records[22:] for p in r.parents} <= first | second
@@ -124,29 +124,29 @@ def test_a_generation_is_selected_once_with_its_parents() -> None:
 
 
 def test_steady_parents_are_always_told() -> None:
-    for record in drive(genetic(), 80, score)[12:]:  # type: ignore[arg-type]
+    for record in drive(genetic(), 80, score)[12:]:
         assert all(parent <= record.birth - 6 or parent < 12 for parent in record.parents)
 
 
 def test_the_front_holds_the_best_and_the_elites_are_it() -> None:
     search = genetic()
-    records = drive(search, 60, score)  # type: ignore[arg-type]
+    records = drive(search, 60, score)
     best = min(r.score.values[0] for r in records)
     assert [elite.score.values[0] for elite in search.elites] == [best]
 
 
 def test_operators_share_births_by_weight() -> None:
-    operators = [GaussianMutation(), PolynomialMutation()]
+    operators: list[Operator[Vector]] = [GaussianMutation(), PolynomialMutation()]
     search = genetic(operators=operators, weights=[3, 1])
-    names = [r.operator for r in drive(search, 412, score)[12:]]  # type: ignore[arg-type]
+    names = [r.operator for r in drive(search, 412, score)[12:]]
     share = names.count(operators[0].name) / len(names)
     assert abs(share - 0.75) < 4 * np.sqrt(0.75 * 0.25 / 400)
 
 
 def test_a_weight_of_zero_is_never_drawn() -> None:
-    operators = [GaussianMutation(), PolynomialMutation()]
+    operators: list[Operator[Vector]] = [GaussianMutation(), PolynomialMutation()]
     search = genetic(operators=operators, weights=[0, 1])
-    names = {r.operator for r in drive(search, 60, score)[12:]}  # type: ignore[arg-type]
+    names = {r.operator for r in drive(search, 60, score)[12:]}
     assert names == {operators[1].name}
 
 
@@ -166,26 +166,26 @@ class Copy:
 
 
 def test_a_twin_is_let_through_when_nothing_else_is_found() -> None:
-    records = drive(genetic(operators=[Copy()]), 20, score)  # type: ignore[arg-type]
+    records = drive(genetic(operators=[Copy()]), 20, score)
     assert {r.digest for r in records[12:]} <= {r.digest for r in records[:12]}
 
 
 def test_a_new_child_is_preferred_to_a_twin() -> None:
     search = genetic(operators=[Copy(), PolynomialMutation()], weights=[1, 1])
-    records = drive(search, 40, score)  # type: ignore[arg-type]
+    records = drive(search, 40, score)
     assert "copy" not in {r.operator for r in records[12:]}
 
 
 def test_a_barren_operator_leaves_the_births_to_the_others() -> None:
     search = genetic(operators=[Copy(barren=True), PolynomialMutation()])
-    records = drive(search, 40, score)  # type: ignore[arg-type]
+    records = drive(search, 40, score)
     assert {r.operator for r in records[12:]} == {PolynomialMutation().name}
 
 
 def test_operators_that_are_all_barren_are_an_error_that_names_them() -> None:
     search = genetic(operators=[Copy(barren=True), Copy(barren=True, name="other")])
     with pytest.raises(ExperimentError, match=rf"No child in {TRIES} tries at birth 12.*copy, o"):
-        drive(search, 13, score)  # type: ignore[arg-type]
+        drive(search, 13, score)
 
 
 def test_when_all_founders_fail_they_are_varied_still() -> None:
@@ -201,21 +201,21 @@ def test_one_that_works_takes_over_after_failures() -> None:
         return score(genome) if genome.values[0] > 0.6 else Score.failed("exception: no")
 
     search = genetic(founders=[founder.at(np.full(4, 0.5)) for founder in founders(2)])
-    records = drive(search, 200, late)  # type: ignore[arg-type]
+    records = drive(search, 200, late)
     assert len(search.population)
     assert all(r.score.error is None for r in search.population.records)
     assert records[-1].parents[0] >= 2
 
 
 def test_replay_of_other_scores_gives_other_children() -> None:
-    ours = drive(genetic(), 40, score)  # type: ignore[arg-type]
+    ours = drive(genetic(), 40, score)
     theirs = drive(genetic(), 40, lambda g: replace(score(g), values=(-score(g).values[0],)))
     assert lineage(ours) != lineage(theirs)
 
 
 def test_two_searches_share_nothing() -> None:
     one, other = genetic(), genetic()
-    drive(one, 40, score)  # type: ignore[arg-type]
+    drive(one, 40, score)
     assert (len(other.population), len(other.front.records)) == (0, 0)
 
 
@@ -252,4 +252,4 @@ def test_arguments_are_copied() -> None:
     search = genetic(founders=given, operators=operators)
     given.clear()
     operators.clear()
-    assert len(drive(search, 20, score)) == 20  # type: ignore[arg-type]
+    assert len(drive(search, 20, score)) == 20

@@ -1,0 +1,129 @@
+"""The command line on Ray, in processes of its own: stdout, Ctrl-C, addresses, several nodes."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from pathlib import Path
+
+import pytest
+
+import evolve
+from tests.evolve.engine.kills import ROOT, scored
+
+pytestmark = [pytest.mark.ray, pytest.mark.slow]
+EVOLVE = [sys.executable, "-m", "evolve.cli"]
+
+EXPERIMENT = """
+    from dataclasses import replace
+    from pathlib import Path
+    from tests.evolve.engine.problems import dtlz, unruly
+    experiment = {}
+"""
+
+
+def written(folder: Path, expression: str, name: str = "trial") -> Path:
+    """An experiment file outside the repository."""
+    file = folder / f"{name}.py"
+    file.write_text(textwrap.dedent(EXPERIMENT).format(expression))
+    return file
+
+
+def command(*words: object) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [*EVOLVE, *map(str, words)], cwd=ROOT, capture_output=True, text=True, timeout=300
+    )
+
+
+def test_stdout_is_ours_even_when_workers_die(tmp_path: Path) -> None:
+    file = written(tmp_path, f"unruly('die', Path({str(tmp_path)!r}), births=4)")
+    done = command("run", file, "--workers", 2, "--out", tmp_path / "run")
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert lines[0].startswith("die: 4 births on 2 Ray workers")
+    assert not [line for line in lines if "raylet" in line or "pid=" in line or "ray::" in line]
+    shown = command("show", tmp_path / "run", "--json")
+    assert json.loads(shown.stdout)["told"] == 4
+
+
+def test_ctrl_c_stops_cleanly_says_how_to_resume_and_resume_is_exact(tmp_path: Path) -> None:
+    file, out = written(tmp_path, "dtlz(60, seconds=0.1)"), tmp_path / "run"
+    process = subprocess.Popen(
+        [*EVOLVE, "run", str(file), "--workers", "2", "--out", str(out)],
+        cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        start_new_session=True,
+    )  # fmt: skip
+    while scored(out) < 10 and process.poll() is None:
+        time.sleep(0.02)
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to the whole group
+    stdout, stderr = process.communicate(timeout=120)
+    assert process.returncode == 130, stderr
+    assert f"evolve resume {out}" in stdout
+    assert "Traceback" not in stderr
+    assert 10 <= scored(out) < 60
+    done = command("resume", out, "--workers", 2)
+    assert done.returncode == 0, done.stderr
+    whole = command("run", file, "--workers", 0, "--out", tmp_path / "whole")
+    assert whole.returncode == 0, whole.stderr
+    assert evolve.load(out).digest == evolve.load(tmp_path / "whole").digest
+
+
+def test_check_scores_one_candidate_in_a_worker(tmp_path: Path) -> None:
+    done = command("check", written(tmp_path, "dtlz(60, seconds=0.05)"), "--workers", 2)
+    assert done.returncode == 0, done.stderr
+    assert "estimate" in done.stdout
+    assert "8 births in flight, 2 workers" in done.stdout
+    bad = command("check", written(tmp_path, f"unruly('raise', Path({str(tmp_path)!r}))", "bad"))
+    assert bad.returncode in (0, 2)
+
+
+CLUSTER = """
+    import sys
+    from pathlib import Path
+    from ray.cluster_utils import Cluster
+    import ray
+    import evolve
+    from tests.evolve.engine.problems import dtlz
+
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 2})
+    out = Path(sys.argv[1])
+    one = evolve.run(dtlz(30), out / "one", workers=2, address=cluster.address)
+    print(one.digest)
+    cluster.add_node(num_cpus=1)
+    try:
+        evolve.run(dtlz(30), out / "two", workers=2, address=cluster.address)
+    except evolve.EvolveError as error:
+        print(error)
+    cluster.shutdown()
+"""
+
+
+def test_an_address_is_joined_and_several_nodes_are_refused(tmp_path: Path) -> None:
+    script = tmp_path / "nodes.py"
+    script.write_text(textwrap.dedent(CLUSTER))
+    done = subprocess.run(
+        [sys.executable, str(script), str(tmp_path)], cwd=ROOT, capture_output=True, text=True,
+        timeout=300, env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    from tests.evolve.engine.problems import dtlz
+
+    lines = done.stdout.splitlines()
+    assert evolve.run(dtlz(30), tmp_path / "here").digest in lines
+    assert any("The cluster has 2 nodes; this version runs on one node only" in x for x in lines)
+    assert not (tmp_path / "two" / "vault").exists()
+
+
+def test_an_address_where_nothing_listens_is_one_clear_error(tmp_path: Path) -> None:
+    file = written(tmp_path, "dtlz(10)")
+    done = command(
+        "run", file, "--workers", 1, "--address", "127.0.0.1:9", "--out", tmp_path / "r"
+    )
+    assert done.returncode == 2
+    assert "Ray cannot be reached at 127.0.0.1:9" in done.stderr
+    assert "Traceback" not in done.stderr
