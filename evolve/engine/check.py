@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from evolve.engine.final import check_final
-from evolve.engine.run import check_window, hire
+from evolve.engine.run import check_objectives, check_window, hire
 from evolve.engine.workers import Job, Outcome, Workers, packed
 from evolve.errors import FitnessError
 from evolve.experiment import Experiment
@@ -22,6 +22,7 @@ def examine(
     search, fitness = experiment.search(), experiment.fitness
     check_window(experiment, search, workers)
     check_final(experiment)
+    check_objectives(experiment)
     objectives = ", ".join(
         f"{o.name} ({'maximised' if o.maximise else 'minimised'}{o.unit and ', ' + o.unit})"
         for o in fitness.objectives
@@ -37,7 +38,8 @@ def examine(
             "give back an equal genome."
         )
     yield f"founder     {type(genome).__name__} {digest(genome)[:12]}"
-    crew = hire([fitness], min(workers, 1), address, file)
+    both = [fitness] + ([experiment.final.fitness] if experiment.final else [])
+    crew = hire(both, min(workers, 1), address, file)
     try:
         first = _once(crew, experiment, genome)
         if first.scores is None or first.scores[0].error is not None:

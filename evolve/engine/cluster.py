@@ -82,7 +82,6 @@ class RayWorkers:
         paths: Sequence[Path] = (),
     ) -> None:
         import ray
-        import ray.cloudpickle
 
         self.slots = count
         self._needs = needs
@@ -93,7 +92,7 @@ class RayWorkers:
             _connect(address, count, needs)
         try:
             _preflight(count, needs)
-            self._payload = ray.cloudpickle.dumps(tuple(fitnesses))  # type: ignore[no-untyped-call]
+            self._payload = _pickled(fitnesses)
             self._born = 0
             self._slots = [self._start() for _ in range(count)]
             self._await_start()
@@ -264,6 +263,19 @@ def _reach(address: str) -> None:
         raise WorkerError(
             f"Ray cannot be reached at {address}: {error}. Start it (`ray start --head`), mend "
             "the address, or use `--workers 0` to run in this process."
+        ) from error
+
+
+def _pickled(fitnesses: Sequence[Fitness[Any]]) -> bytes:
+    import ray.cloudpickle
+
+    dumps: Any = ray.cloudpickle.dumps
+    try:
+        return bytes(dumps(tuple(fitnesses)))
+    except Exception as error:  # a user's __reduce__ may raise anything
+        raise WorkerError(
+            f"The fitness cannot be sent to workers ({type(error).__name__}: {error}); hold what "
+            "rebuilds it (a path, a name) and load the rest at its first use."
         ) from error
 
 

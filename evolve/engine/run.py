@@ -12,7 +12,7 @@ from evolve.engine.fingerprint import commit_of, fingerprint
 from evolve.engine.loop import Loop
 from evolve.engine.source import file_hash
 from evolve.engine.workers import InProcess, Workers
-from evolve.errors import ExperimentError
+from evolve.errors import EvolveError, ExperimentError
 from evolve.experiment import Experiment, Free, Watcher
 from evolve.genome import Genome, Json
 from evolve.score import Fitness, G, Needs, Record
@@ -47,18 +47,29 @@ def conduct(
     search = general.search()
     check_window(general, search, workers)
     check_final(general)
+    check_objectives(general)
     facts = _facts(general, file)
     ledger = Ledger.open(out, write=True) if resume else Ledger.create(out, facts)
     try:
-        total = births or _births(ledger)
         if resume:
             _same(facts, ledger, accept_changes)
-        if births is not None and births != _births(ledger):
-            ledger.set_fact("births", births)
+        total = births or _births(ledger)
+        if total < (born := ledger.births()):  # what flies past the end would meet the final test
+            raise ExperimentError(
+                f"The run in {out} has begun {born} births; resume it with --births {born} or "
+                "more."
+            )
+        if total != _births(ledger):
+            ledger.set_fact("births", total)
         ledger.begin_epoch({**fingerprint(), "workers": workers, "address": address})
         watcher.started(experiment, total)
         with_final = [general.fitness] + ([general.final.fitness] if general.final else [])
-        crew = hire(with_final, workers, address, file)
+        try:
+            crew = hire(with_final, workers, address, file)
+        except EvolveError:
+            if not resume:
+                ledger.discard()  # nothing was born: the same command works once it can
+            raise
         try:
             Loop(general, search, ledger, crew, total, watcher.told).run()
             if general.final is not None:
@@ -108,6 +119,15 @@ def check_window(experiment: Experiment[Genome], search: Search[Genome], workers
         )
 
 
+def check_objectives(experiment: Experiment[Genome]) -> None:
+    """Raise `ExperimentError` if the objectives cannot be told apart, or are none."""
+    names = [objective.name for objective in experiment.fitness.objectives]
+    if not names or len(set(names)) < len(names):
+        raise ExperimentError(
+            f"The fitness has the objectives {names}; give one or more, each with its own name."
+        )
+
+
 def _largest(fitnesses: Sequence[Fitness[Any]]) -> Needs:
     needs = [fitness.needs for fitness in fitnesses]
     return Needs(
@@ -147,7 +167,8 @@ def _same(now: Mapping[str, Json], ledger: Ledger, accept: bool) -> None:
                 f"The run in {ledger.folder} was begun with {key} = {then[key]}, the experiment "
                 f"now has {now[key]}; restore it, or begin a new run."
             )
-    if now["file_sha256"] != then["file_sha256"] and not accept:
+    known = now["file_sha256"] is not None  # begun or resumed from Python, there is no file
+    if known and now["file_sha256"] != then["file_sha256"] and not accept:
         raise ExperimentError(
             f"{now['file'] or 'The experiment'} has changed since the run in {ledger.folder} "
             "began; restore it, begin a new run, or resume with --accept-changes."

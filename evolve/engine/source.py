@@ -30,7 +30,10 @@ def load_experiment(path: Path) -> Experiment[Any]:
     _refuse_shadow(path)
     if str(path.parent) not in sys.path:
         sys.path.insert(0, str(path.parent))
-    guard()
+    try:
+        guard()
+    except ImportError as error:
+        raise ExperimentError(f"{path} cannot be run: {error}") from error
     try:
         module = importlib.import_module(path.stem)
     except Exception as error:
@@ -54,10 +57,17 @@ def file_hash(path: Path) -> str:
 
 def _refuse_shadow(path: Path) -> None:
     stem = path.stem
+    if (path.parent / stem / "__init__.py").exists():
+        raise ExperimentError(
+            f"{path.name} lies beside the package {stem}/, which Python imports instead; rename "
+            "one of them."
+        )
     loaded = sys.modules.get(stem)
     spec = loaded.__spec__ if loaded is not None else None
     if loaded is None:
         spec = importlib.util.find_spec(stem)
+        if spec is not None and spec.origin is None:
+            spec = None  # a folder without __init__.py: any module goes before it
     origin = spec.origin if spec is not None else None
     same = origin is not None and Path(origin).resolve() == path
     if stem in sys.stdlib_module_names or ((spec is not None or loaded is not None) and not same):

@@ -87,7 +87,7 @@ def evaluate(
         return tuple(checked(score, fitness.objectives) for score in scores), "", ""
     except MemoryError:
         return None, "out of memory", traceback.format_exc()
-    except Exception:
+    except (Exception, SystemExit):  # a fitness that calls sys.exit ends itself, not the run
         return None, "exception", traceback.format_exc()
 
 

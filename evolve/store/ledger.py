@@ -80,15 +80,18 @@ class Ledger:
             raise
 
     @classmethod
-    def open(cls, folder: Path, *, write: bool) -> Ledger:
-        """The run at `folder`. Raises `StoreError`: missing, locked, truncated, other format."""
+    def open(cls, folder: Path, *, write: bool, verify: bool = True) -> Ledger:
+        """The run at `folder`. Raises `StoreError`: missing, locked, truncated, other format.
+
+        `verify` reads the whole file once to see that it is sound.
+        """
         if not (folder / "ledger.sqlite").exists():
             raise StoreError(f"{folder} holds no run (there is no ledger.sqlite in it).")
         with ExitStack() as undo:
             lock = undo.enter_context(_locked(folder)) if write else None
             with _explained(folder):
                 database = undo.enter_context(closing(_connect(folder)))
-                if [row[0] for row in database.execute("PRAGMA quick_check")] != ["ok"]:
+                if verify and database.execute("PRAGMA quick_check").fetchone()[0] != "ok":
                     raise sqlite3.DatabaseError("quick_check failed")
                 found = database.execute("SELECT value FROM run WHERE key = 'format'").fetchone()
             if found is None or json.loads(found[0]) != FORMAT:
@@ -104,6 +107,12 @@ class Ledger:
         self._database.close()
         if self._lock is not None:
             self._lock.close()
+
+    def discard(self) -> None:
+        """Remove a run in which nothing was born."""
+        assert self.births() == 0, "births are never removed"
+        for file in self.folder.glob("ledger.sqlite*"):
+            file.unlink()
 
     # --- facts -------------------------------------------------------------------------------
 
@@ -186,6 +195,11 @@ class Ledger:
             self._database.execute(
                 "UPDATE score SET commit_order = ? WHERE birth = ?", (order, birth)
             )
+
+    def committed_scores(self) -> int:
+        """How many scores are told."""
+        row = self._database.execute("SELECT COUNT(commit_order) FROM score").fetchone()
+        return int(row[0])
 
     def births(self) -> int:
         """How many births are written; they are numbered 0, 1 ..."""

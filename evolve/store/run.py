@@ -112,7 +112,7 @@ class Run(Generic[G]):
             raise StoreError(f"{self.path}: {error}") from error
 
     def _read(self, take: Callable[[Ledger], T]) -> T:
-        ledger = Ledger.open(self.path, write=False)
+        ledger = Ledger.open(self.path, write=False, verify=False)
         try:
             return take(ledger)
         finally:

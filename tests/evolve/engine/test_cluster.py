@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from evolve import Needs
 from evolve.engine.cluster import RayWorkers
 from evolve.errors import WorkerError
 from tests.contracts.workers import WorkersContract
-from tests.evolve.engine.problems import dtlz, unruly
+from tests.evolve.engine.problems import Unruly, dtlz, unruly
 
 pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("cluster")]
 
@@ -77,6 +78,21 @@ class Unpicklable:
 
     def __reduce__(self) -> tuple[object, ...]:
         return (_fail, ())
+
+
+def test_a_fitness_that_cannot_be_pickled_stops_the_run_with_the_reason(tmp_path: Path) -> None:
+    experiment = replace(unruly("fine", tmp_path), fitness=Locked())
+    with pytest.raises(WorkerError, match=r"cannot be sent to workers \(TypeError: .*lock"):
+        evolve.run(experiment, tmp_path / "run", workers=1)
+    assert not (tmp_path / "run" / "ledger.sqlite").exists()
+
+
+class Locked(Unruly):
+    """Holds what cannot be pickled."""
+
+    def __init__(self) -> None:
+        super().__init__("fine", Path())
+        object.__setattr__(self, "lock", threading.Lock())
 
 
 def test_a_fitness_defined_in_a_script_reaches_the_workers(tmp_path: Path) -> None:

@@ -1,0 +1,320 @@
+"""Conducting a run: what is refused, what is kept, what a second command does."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import closing, nullcontext
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import evolve
+import evolve.engine.run
+from evolve import Experiment, Final, Free, Objective, Record, Run
+from evolve.engine.run import conduct, hire
+from evolve.engine.workers import InProcess
+from evolve.errors import ExperimentError, ExportError, StoreError, WorkerError
+from evolve.genomes.vector import Vector
+from evolve.store.ledger import Ledger
+from fitness.problems import Problem, dtlz2
+from tests.evolve.engine.noted import Noted, noted
+from tests.evolve.engine.problems import Unruly, dtlz, dtlz_search, unruly
+
+
+def wide_search() -> Any:
+    search = dtlz_search()
+    search.pace = evolve.Steady(window=9)
+    return search
+
+
+# --- resuming --------------------------------------------------------------------------------
+
+ORDER = "order = ordered, the experiment now has free"
+
+
+@pytest.mark.parametrize(
+    ("changed", "words"),
+    [
+        (replace(dtlz(12), name="other"), "begun with name = dtlz2, the experiment now has other"),
+        (replace(dtlz(12), seed=3), "begun with seed = 0, the experiment now has 3"),
+        (replace(dtlz(12), order=Free()), ORDER),
+        (replace(dtlz(12), fitness=Problem(dtlz2, 2)), "begun with objectives = .*'f3'"),
+        (replace(dtlz(12), fitness=Problem(dtlz2, 3, rungs=(1, 2))), r"rungs = \[1\].*\[1, 2\]"),
+        (replace(dtlz(12), search=wide_search), "begun with window = 8, the experiment now has 9"),
+    ],
+    ids=["name", "seed", "order", "objectives", "rungs", "window"],
+)
+def test_another_experiment_does_not_resume_a_run(
+    tmp_path: Path, changed: Experiment[Vector], words: str
+) -> None:
+    before = evolve.run(dtlz(10), tmp_path / "run").digest
+    with pytest.raises(ExperimentError, match=f"{words}.*restore it, or begin a new run"):
+        evolve.run(changed, tmp_path / "run", resume=True)
+    run = evolve.run(dtlz(10), tmp_path / "run", resume=True)
+    assert (run.digest, run.facts["births"]) == (before, 10)
+
+
+def test_a_direction_is_part_of_the_objective(tmp_path: Path) -> None:
+    experiment = unruly("fine", tmp_path, births=6)
+    evolve.run(experiment, tmp_path / "run")
+    turned = Unruly("fine", tmp_path, objectives=(Objective("loss", maximise=True),))
+    with pytest.raises(ExperimentError, match="begun with objectives"):
+        evolve.run(replace(experiment, fitness=turned), tmp_path / "run", resume=True)
+
+
+def test_a_changed_file_needs_to_be_accepted(tmp_path: Path) -> None:
+    file, out = tmp_path / "trial.py", tmp_path / "run"
+    file.write_text("one")
+    begun = conduct(dtlz(6), out, file=file)
+    assert begun.facts["file"] == str(file)
+    file.write_text("two")
+    with pytest.raises(ExperimentError, match=rf"{file} has changed since.*--accept-changes"):
+        conduct(dtlz(8), out, file=file, resume=True, births=8)
+    assert len(evolve.load(out).records) == 6
+    run = conduct(dtlz(8), out, file=file, resume=True, births=8, accept_changes=True)
+    assert len(run.records) == 8
+    # From Python there is no file to compare.
+    assert len(evolve.run(dtlz(9), out, resume=True).records) == 9
+
+
+def test_fewer_births_than_were_begun_are_refused(tmp_path: Path) -> None:
+    evolve.run(dtlz(20), tmp_path / "run")
+    with pytest.raises(ExperimentError, match="begun 20 births; resume it with --births 20 or mo"):
+        evolve.run(dtlz(19), tmp_path / "run", resume=True)
+    run = evolve.run(dtlz(20), tmp_path / "run", resume=True)
+    assert (len(run.records), run.facts["births"]) == (20, 20)
+
+
+def test_births_in_flight_at_a_stop_are_begun(tmp_path: Path) -> None:
+    """Else they would land in the middle of the final test."""
+    with pytest.raises(KeyboardInterrupt):
+        evolve.run(noted(60, [], stop=30), tmp_path / "run")
+    told = len(evolve.load(tmp_path / "run").records)
+    assert told == 30
+    with pytest.raises(ExperimentError, match=f"begun {told + 8} births"):
+        evolve.run(dtlz(told + 1), tmp_path / "run", resume=True)
+
+
+@pytest.mark.parametrize("births", [(12, 13), (30, 31, 50), (8, 60)])
+def test_a_run_made_longer_is_the_longer_run(tmp_path: Path, births: Sequence[int]) -> None:
+    whole = evolve.run(dtlz(births[-1]), tmp_path / "whole")
+    run = evolve.run(dtlz(births[0]), tmp_path / "run")
+    for n in births[1:]:
+        run = evolve.run(dtlz(n), tmp_path / "run", resume=True)
+        assert run.facts["births"] == n
+    assert run.digest == whole.digest
+
+
+def test_resume_without_births_goes_to_the_births_it_was_begun_with(tmp_path: Path) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        evolve.run(noted(24, [], stop=15), tmp_path / "run")
+    run = conduct(dtlz(99), tmp_path / "run", resume=True)
+    assert len(run.records) == 24
+
+
+# --- Ctrl-C ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("stop", [0, 1, 12, 29])
+def test_ctrl_c_leaves_a_run_that_goes_on_and_no_lock(tmp_path: Path, stop: int) -> None:
+    calls: list[str] = []
+    with pytest.raises(KeyboardInterrupt):
+        evolve.run(noted(30, calls, stop=stop), tmp_path / "run")
+    with closing(Ledger.open(tmp_path / "run", write=True)) as ledger:
+        assert len(ledger.records()) == stop
+    run = evolve.run(noted(30, calls), tmp_path / "run", resume=True)
+    assert run.digest == evolve.run(dtlz(30), tmp_path / "whole").digest
+    assert len(calls) == len(set(calls)) == 30, "nothing scored is scored again"
+    assert run.outcomes == {"scored": 30, "driver lost": 1}
+
+
+def test_a_run_that_is_going_is_not_run_twice(tmp_path: Path) -> None:
+    @dataclass(frozen=True)
+    class Impatient(Problem):
+        """Resumes its own run."""
+
+        def evaluate(self, genomes: Any, rung: int, seed: int) -> Any:
+            with pytest.raises(StoreError, match="being written by a live run"):
+                evolve.run(dtlz(4), tmp_path / "run", resume=True)
+            return super().evaluate(genomes, rung, seed)
+
+    run = evolve.run(replace(dtlz(4), fitness=Impatient(dtlz2, 3)), tmp_path / "run")
+    assert all(record.score.error is None for record in run.records)
+
+
+# --- workers ---------------------------------------------------------------------------------
+
+
+def test_workers_that_cannot_be_had_leave_the_directory_free(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def none(*_: object) -> InProcess:
+        raise WorkerError("2 workers need 2 GPU, the cluster has 0")
+
+    with monkeypatch.context() as without:
+        without.setattr(evolve.engine.run, "hire", none)
+        with pytest.raises(WorkerError, match="need 2 GPU"):
+            evolve.run(dtlz(20), tmp_path / "run")
+    with pytest.raises(StoreError, match="holds no run"):
+        evolve.load(tmp_path / "run")
+    run = evolve.run(dtlz(20), tmp_path / "run")
+    assert len(run.records) == 20
+
+    monkeypatch.setattr(evolve.engine.run, "hire", none)
+    with pytest.raises(WorkerError, match="need 2 GPU"):
+        evolve.run(dtlz(30), tmp_path / "run", resume=True)
+    assert evolve.load(tmp_path / "run").digest == run.digest, "what was born stays"
+
+
+def test_an_address_without_workers_is_refused_and_the_command_can_be_mended(
+    tmp_path: Path,
+) -> None:
+    with pytest.raises(ExperimentError, match="An address needs Ray workers; give --workers 1"):
+        evolve.run(dtlz(20), tmp_path / "run", address="auto")
+    assert len(evolve.run(dtlz(20), tmp_path / "run").records) == 20
+
+
+@pytest.mark.parametrize(
+    ("workers", "batch", "words"),
+    [
+        (9, 1, "at most 8 births in flight, 9 workers with batches of 1 need 9; raise the search"),
+        (3, 4, "3 workers with batches of 4 need 12"),
+        (0, 9, "0 workers with batches of 9 need 9"),
+        (-1, 1, r"--workers is -1; give 0 \(this process\) or more"),
+    ],
+)
+def test_workers_that_do_not_fit_the_window_are_refused(
+    tmp_path: Path, workers: int, batch: int, words: str
+) -> None:
+    with pytest.raises(ExperimentError, match=words):
+        evolve.run(dtlz(20, batch=batch), tmp_path / "run", workers=workers)
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("stop", [None, 0, 15])
+def test_workers_are_closed_whatever_comes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stop: int | None
+) -> None:
+    closed: list[str] = []
+
+    class Crew(InProcess):
+        def close(self) -> None:
+            closed.append("closed")
+
+    monkeypatch.setattr(evolve.engine.run, "hire", lambda fitnesses, *_: Crew(fitnesses))
+    with nullcontext() if stop is None else pytest.raises(KeyboardInterrupt):
+        evolve.run(noted(20, [], stop=stop), tmp_path / "run")
+    assert closed == ["closed"]
+
+
+def test_no_workers_are_this_process() -> None:
+    assert isinstance(hire([dtlz().fitness], 0, None, None), InProcess)
+
+
+def test_a_fitness_that_calls_exit_ends_its_evaluation_only(tmp_path: Path) -> None:
+    @dataclass(frozen=True)
+    class Leaving(Problem):
+        def evaluate(self, genomes: Any, rung: int, seed: int) -> Any:
+            raise SystemExit("no data")
+
+    run = evolve.run(replace(dtlz(12), fitness=Leaving(dtlz2, 3)), tmp_path / "run")
+    assert {record.score.error for record in run.records} == {"exception: SystemExit: no data"}
+
+
+# --- objectives ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("names", [("loss", "size", "loss"), ()])
+def test_objectives_that_cannot_be_told_apart_are_refused(
+    tmp_path: Path, names: tuple[str, ...]
+) -> None:
+    fitness = Noted([], objectives=tuple(map(Objective, names)))
+    with pytest.raises(ExperimentError, match=r"objectives \[.*\]; give one or more, each with"):
+        evolve.run(replace(dtlz(20), fitness=fitness), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+# --- the export ------------------------------------------------------------------------------
+
+
+@dataclass
+class Shelf:
+    """An exporter that keeps what it was given; refuses while `full`."""
+
+    full: bool = False
+    given: list[tuple[Record[Vector], Path, Mapping[str, str]]] = field(default_factory=list)
+
+    def export(self, record: Record[Vector], to: Path, story: Mapping[str, str]) -> None:
+        if self.full:
+            raise ExportError("no room")
+        to.mkdir()
+        self.given.append((record, to, story))
+
+
+def exporting(births: int, shelf: Shelf, calls: list[str]) -> Experiment[Vector]:
+    return replace(dtlz(births), final=Final(Noted(calls), exporter=shelf))
+
+
+def test_the_knee_is_exported_once_with_its_story(tmp_path: Path) -> None:
+    shelf, out = Shelf(), tmp_path / "run"
+    run: Run[Vector] = evolve.run(exporting(20, shelf, []), out)
+    ((record, to, story),) = shelf.given
+    assert (record.digest, to) == (run.knee().digest, out / "export")
+    assert set(story) == {"Scores", "Lineage", "Experiment"}
+    assert (
+        f"| f1 | {record.score.values[0]:.6g} | {record.score.values[0]:.6g} |"
+        in (story["Scores"])
+    )
+    evolve.run(exporting(20, shelf, []), out, resume=True)
+    assert len(shelf.given) == 1
+
+
+def test_a_failed_export_is_tried_again_by_resume_and_nothing_else_is(tmp_path: Path) -> None:
+    shelf, calls = Shelf(full=True), list[str]()
+    with pytest.raises(ExportError, match="no room"):
+        evolve.run(exporting(20, shelf, calls), tmp_path / "run")
+    tested = len(calls)
+    assert tested == len({row.digest for row in evolve.load(tmp_path / "run").final})
+    shelf.full = False
+    evolve.run(exporting(20, shelf, calls), tmp_path / "run", resume=True)
+    assert len(shelf.given) == 1
+    assert len(calls) == tested
+
+
+def test_without_a_front_nothing_is_exported(tmp_path: Path) -> None:
+    shelf = Shelf()
+    fitness = Unruly("raise", tmp_path, share=2.0)
+    experiment = replace(unruly("raise", tmp_path, births=8), fitness=fitness)
+    final = Final(fitness, exporter=shelf)
+    run = evolve.run(replace(experiment, final=final), tmp_path / "run")
+    assert (run.front, run.final, shelf.given) == ((), [], [])
+
+
+# --- watching --------------------------------------------------------------------------------
+
+
+@dataclass
+class Onlooker:
+    """Writes down what it sees."""
+
+    seen: list[object] = field(default_factory=list)
+
+    def started(self, experiment: Experiment[Any], births: int) -> None:
+        self.seen.append((experiment.name, births))
+
+    def told(self, record: Record[Any]) -> None:
+        self.seen.append(record.birth)
+
+    def says(self, words: str) -> None:
+        self.seen.append(words.split()[0])
+
+
+def test_a_watcher_sees_all_and_again_what_is_replayed(tmp_path: Path) -> None:
+    first, second = Onlooker(), Onlooker()
+    conduct(dtlz(13), tmp_path / "run", watcher=first)
+    assert first.seen == [("dtlz2", 13), *range(13)]
+    longer = exporting(15, Shelf(), [])
+    conduct(longer, tmp_path / "run", resume=True, births=15, watcher=second)
+    assert second.seen == [("dtlz2", 15), *range(15), "Testing", "Exporting"]
