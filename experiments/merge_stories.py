@@ -3,8 +3,8 @@
     evolve run experiments/merge_stories.py
 
 stories15M and three experts fine-tuned from it are merged by task arithmetic with a weight for
-every expert, layer and tensor kind. NSGA-III trades the three domains' losses; the knee of the
-front is exported and tested, once, on the sealed split beside the static merges.
+every expert and layer. NSGA-III trades the three domains' losses; the knee of the front is
+exported and tested, once, on the sealed split beside the static merges.
 """
 
 from evolve import Experiment, Final, Genetic, Steady
@@ -13,15 +13,18 @@ from evolve.genomes.merge import MergeRecipe, MergeSpace
 from evolve.genomes.methods import Method
 from experiments import material
 from fitness.language import LanguageLoss
-from operators.merging import LayerCrossover, SplitPoint
-from operators.selection import NSGA3, Tournament, das_dennis
-from operators.vector import SBX, GaussianMutation, Then
+from operators.merging import LayerShift
+from operators.selection import NSGA3, Balanced, two_layer
+from operators.vector import Centroid, GaussianMutation, LineCrossover, Then
 
-VALIDATION = 12, 65  # sequences and tokens of each, a domain and birth: many short ones
-TEST = 64, 129  # and for each row of the final table
+VALIDATION = 10, 65  # sequences and tokens of each, a domain and birth: many short ones
+TEST = 40, 129  # and for each row of the final table
 
 space = MergeSpace.of(
-    material.base(), list(material.experts().values()), method=Method.TASK_ARITHMETIC
+    material.base(),
+    list(material.experts().values()),
+    method=Method.TASK_ARITHMETIC,
+    per_kind=False,
 )
 
 
@@ -37,19 +40,22 @@ def static(method: Method, *settings: dict[str, float]) -> list[MergeRecipe]:
     return [same.uniform(**setting) for setting in settings]
 
 
-step = GaussianMutation(sigma=0.05, rate=0.3)
-operators = [Then(SBX(), step), Then(SplitPoint(), step), Then(LayerCrossover(), step)]
+operators = [
+    Then(Centroid(), GaussianMutation(sigma=0.05)),
+    Then(Centroid(), GaussianMutation(sigma=0.025)),
+    Then(LineCrossover(), LayerShift()),
+]
 
 
 def search() -> Genetic[MergeRecipe]:
-    """Base, experts and soup first; then children of a population of 24."""
+    """Base, experts and soup first; then children of a population of 20, knee first."""
     return Genetic(
         founders=space.founders(),
         operators=operators,
-        selection=NSGA3(das_dennis(n_objectives=3, divisions=5)),
-        mating=Tournament(),
+        selection=NSGA3(two_layer(n_objectives=3, outer=1, inner=4)),
+        mating=Balanced(size=5),
         objectives=validation.objectives,
-        size=24,
+        size=20,
         pace=Steady(window=8),
     )
 

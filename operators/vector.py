@@ -77,6 +77,53 @@ class UniformCrossover:
 
 
 @dataclass(frozen=True)
+class LineCrossover:
+    """A point on the line through two parents, up to `reach` of their distance beyond either.
+
+    Extended line recombination (Mühlenbein & Schlierkamp-Voosen 1993): all genes move together,
+    so it follows directions that the parents differ in, as whole experts do in a merge.
+    """
+
+    reach: float = 0.25
+    name: str = "line"
+    arity: int = 2
+    needs: Needs | None = None
+
+    def __post_init__(self) -> None:
+        if not self.reach >= 0:
+            raise ExperimentError(f"line has reach={self.reach}; give 0 or more.")
+
+    def vary(self, parents: Sequence[Record[V]], rng: np.random.Generator) -> V:
+        """Raises `Infertile` for parents of different kinds or boxes."""
+        first, second = mates(parents, self.arity, self.name)
+        t = rng.uniform(-self.reach, 1.0 + self.reach)
+        return first.at((1.0 - t) * first.values + t * second.values)
+
+
+@dataclass(frozen=True)
+class Centroid:
+    """The mean of `arity` parents: intermediate multi-recombination.
+
+    Averaging keeps what good parents share and cancels what mutation did to each, the genetic
+    repair of the (mu/rho, lambda) evolution strategies (Beyer 1995, "Toward a theory of evolution
+    strategies: on the benefits of sex"). Follow it with a mutation.
+    """
+
+    name: str = "centroid"
+    arity: int = 5
+    needs: Needs | None = None
+
+    def __post_init__(self) -> None:
+        if self.arity < 2:
+            raise ExperimentError(f"centroid has arity={self.arity}; give 2 parents or more.")
+
+    def vary(self, parents: Sequence[Record[V]], rng: np.random.Generator) -> V:
+        """Raises `Infertile` for parents of different kinds or boxes."""
+        genomes = mates(parents, self.arity, self.name)
+        return genomes[0].at(np.mean([genome.values for genome in genomes], axis=0))
+
+
+@dataclass(frozen=True)
 class PolynomialMutation:
     """A step of a gene within its bounds, small for a large `eta`.
 

@@ -8,7 +8,7 @@ from operators.selection.nsga2 import NSGA2
 from operators.selection.nsga3 import NSGA3
 from operators.selection.reference import das_dennis, divisions_for, two_layer
 from operators.selection.selected import Selected
-from operators.selection.tournament import Tournament
+from operators.selection.tournament import Balanced, Tournament
 from operators.selection.truncation import Truncation
 
 __all__ = [
@@ -20,5 +20,6 @@ __all__ = [
     "NSGA3",
     "Truncation",
     "Tournament",
+    "Balanced",
     "Selected",
 ]

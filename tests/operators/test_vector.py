@@ -14,7 +14,15 @@ from evolve.genomes.vector import Box, Vector
 from evolve.score import Needs, Record
 from evolve.streams import Stream, rng_for
 from evolve.variation import Operator
-from operators.vector import SBX, GaussianMutation, PolynomialMutation, Then, UniformCrossover
+from operators.vector import (
+    SBX,
+    Centroid,
+    GaussianMutation,
+    LineCrossover,
+    PolynomialMutation,
+    Then,
+    UniformCrossover,
+)
 from tests.contracts.operator import OperatorContract, record_of, vector_parents
 
 
@@ -36,6 +44,16 @@ class TestWideSBX(OnVectors):
 class TestUniformCrossover(OnVectors):
     def operator(self) -> Operator[Vector]:
         return UniformCrossover()
+
+
+class TestLineCrossover(OnVectors):
+    def operator(self) -> Operator[Vector]:
+        return LineCrossover()
+
+
+class TestCentroid(OnVectors):
+    def operator(self) -> Operator[Vector]:
+        return Then(Centroid(arity=3), GaussianMutation())
 
 
 class TestPolynomialMutation(OnVectors):
@@ -132,6 +150,23 @@ def test_uniform_takes_whole_genes() -> None:
     assert sample.mean() == pytest.approx(0.25, abs=0.03)
 
 
+def test_line_children_lie_on_the_line_a_quarter_beyond() -> None:
+    box = Box.of(-10.0, 10.0, 2)
+    first, second = (record_of(Vector(np.array(v), box)) for v in ([0.0, 0.0], [2.0, -4.0]))
+    rng = rng_for(5, 0, Stream.ASK)
+    found = np.array([LineCrossover().vary([first, second], rng).values for _ in range(4000)])
+    np.testing.assert_allclose(found[:, 1], -2 * found[:, 0], atol=1e-12)
+    t = found[:, 0] / 2
+    assert quantile_gap(t, np.linspace(-0.25, 1.25, 4000)) < 0.03
+
+
+def test_the_centroid_is_the_mean() -> None:
+    parents = vector_parents(4, seed=9)
+    child = Centroid(arity=4).vary(parents, rng_for(0, 0, Stream.ASK))
+    mean = np.mean([parent.genome.values for parent in parents], axis=0)
+    np.testing.assert_allclose(child.values, mean, rtol=1e-12)
+
+
 @dataclass(frozen=True)
 class Witness:
     """A mutation that keeps what it was shown."""
@@ -203,6 +238,8 @@ def test_a_closed_box_is_infertile(operator: Operator[Vector]) -> None:
         (lambda: UniformCrossover(rate=1.5), "rate=1.5"),
         (lambda: PolynomialMutation(eta=float("nan")), "eta=nan"),
         (lambda: GaussianMutation(sigma=0.0), "sigma=0.0"),
+        (lambda: LineCrossover(reach=-1.0), "reach=-1.0"),
+        (lambda: Centroid(arity=1), "arity=1"),
     ],
 )
 def test_settings_out_of_range(build: type, text: str) -> None:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from operators.selection import Tournament
+from operators.selection import Balanced, Tournament
 from tests.contracts.mating import MatingContract
 
 
@@ -18,6 +18,11 @@ class TestContractOfOneObjective(MatingContract):
 
     def mating(self) -> Tournament:
         return Tournament(size=3)
+
+
+class TestContractOfBalanced(MatingContract):
+    def mating(self) -> Balanced:
+        return Balanced()
 
 
 def shares(size: int, costs: torch.Tensor) -> np.ndarray:
@@ -48,3 +53,25 @@ def test_a_broken_row_seldom_mates() -> None:
 def test_refuses_a_size(size: int) -> None:
     with pytest.raises(ValueError, match="size"):
         Tournament(size)
+
+
+def test_balance_is_the_sum_of_scaled_costs() -> None:
+    """Ranges 1 and 1000: unscaled, the second cost alone would decide."""
+    costs = torch.tensor([[0.0, 1000.0], [1.0, 0.0], [0.4, 450.0], [torch.nan, 0.0]])
+    generator = torch.Generator().manual_seed(0)
+    parents = Balanced(2)(costs, None, 20_000, generator=generator)
+    share = np.bincount(parents.numpy(), minlength=4) / 20_000
+    # the third wins all its tournaments: 7/16; the first two are equal, the last loses to all
+    assert np.allclose(share, [4 / 16, 4 / 16, 7 / 16, 1 / 16], atol=0.02)
+
+
+def test_balance_of_broken_rows_alone_still_draws() -> None:
+    costs = torch.full((3, 2), torch.inf)
+    parents = Balanced()(costs, None, 50, generator=torch.Generator().manual_seed(0))
+    assert set(parents.tolist()) <= {0, 1, 2}
+
+
+@pytest.mark.parametrize("size", [0, True, 1.5])
+def test_balanced_refuses_a_size(size: int) -> None:
+    with pytest.raises(ValueError, match="Balanced got size"):
+        Balanced(size)
