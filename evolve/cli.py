@@ -149,7 +149,8 @@ def _own_stdout() -> Iterator[None]:
     global OUT
     terminal = sys.stdout.isatty()
     ours = os.fdopen(os.dup(1), "w", buffering=1, encoding="utf-8")
-    OUT = Console(file=ours, force_terminal=terminal or None, highlight=False)
+    width = None if terminal else 120  # a file has no width; tables of three objectives fit
+    OUT = Console(file=ours, force_terminal=terminal or None, highlight=False, width=width)
     os.dup2(2, 1)
     sys.stdout = sys.stderr
     try:

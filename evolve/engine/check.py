@@ -20,7 +20,7 @@ def examine(
 ) -> Iterator[str]:
     """Lines that say what was found. Raises `EvolveError` at the first thing that cannot work."""
     search, fitness = experiment.search(), experiment.fitness
-    check_window(experiment, search, workers)
+    check_window(experiment, workers)
     check_final(experiment)
     check_objectives(experiment)
     objectives = ", ".join(

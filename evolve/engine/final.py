@@ -13,7 +13,7 @@ from evolve.engine.workers import Job, Workers, packed
 from evolve.errors import ExperimentError
 from evolve.experiment import Experiment
 from evolve.genome import Genome, digest
-from evolve.score import Score, costs
+from evolve.score import Score, costs, violations
 from evolve.store.ledger import Ledger
 from evolve.streams import Stream, seed_for
 
@@ -26,13 +26,13 @@ def check_final(experiment: Experiment[Genome]) -> None:
     if final is None:
         return
     ours, theirs = (
-        [objective.name for objective in fitness.objectives]
+        [(objective.name, objective.maximise) for objective in fitness.objectives]
         for fitness in (experiment.fitness, final.fitness)
     )
     if ours != theirs:
         raise ExperimentError(
-            f"Final.fitness has the objectives {theirs}, Experiment.fitness {ours}; the test must "
-            "measure what was evolved."
+            f"Final.fitness has the objectives (name, maximise) {theirs}, Experiment.fitness "
+            f"{ours}; the test must measure what was evolved."
         )
     for name, group in final.baselines.items():
         if not group:
@@ -80,7 +80,9 @@ def _validation(ledger: Ledger, known: dict[str, Score], genome: Genome) -> Scor
 
 
 def _least(scores: Sequence[Score], experiment: Experiment[Genome]) -> int:
-    return int(np.argmin(costs(scores, experiment.fitness.objectives).sum(1)))
+    """The feasible score of the smallest summed cost; without one, of the least violation."""
+    total = costs(scores, experiment.fitness.objectives).sum(1)
+    return int(np.lexsort((total, violations(scores)))[0])
 
 
 def _score(

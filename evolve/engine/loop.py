@@ -9,9 +9,10 @@ they are told as they come. Knows no operator, no fitness, no Ray.
 
 from __future__ import annotations
 
+import json
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from evolve.engine.workers import Job, Outcome, Workers, packed
 from evolve.errors import ExperimentError
@@ -85,7 +86,7 @@ class Loop:
             if self.search.seen(birth) > self.told:
                 break
             rng = rng_for(self.experiment.seed, birth, Stream.ASK)
-            proposal = self.search.ask(birth, rng)
+            proposal = _plain(self.search.ask(birth, rng))
             if not 0 <= proposal.rung < len(self.experiment.fitness.rungs):
                 raise ExperimentError(
                     f"Birth {birth} was proposed at rung {proposal.rung}; the fitness has "
@@ -214,6 +215,15 @@ class Loop:
         self.search.tell(record, rng_for(self.experiment.seed, order, Stream.TELL))
         self.told = order + 1
         self.watch(record)
+
+
+def _plain(proposal: Proposal[Genome]) -> Proposal[Genome]:
+    """`proposal` as the ledger will give it back: JSON facts, integer parents."""
+    return replace(
+        proposal,
+        parents=tuple(int(parent) for parent in proposal.parents),
+        facts=json.loads(json.dumps(proposal.facts)),
+    )
 
 
 def failure(outcome: Outcome) -> Score:

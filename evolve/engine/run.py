@@ -16,7 +16,6 @@ from evolve.errors import EvolveError, ExperimentError
 from evolve.experiment import Experiment, Free, Watcher
 from evolve.genome import Genome, Json
 from evolve.score import Fitness, G, Needs, Record
-from evolve.search.protocol import Search
 from evolve.store.ledger import Ledger
 from evolve.store.run import Run
 
@@ -45,7 +44,7 @@ def conduct(
     watcher = watcher or Silent()
     general = cast("Experiment[Genome]", experiment)
     search = general.search()
-    check_window(general, search, workers)
+    check_window(general, workers)
     check_final(general)
     check_objectives(general)
     facts = _facts(general, file)
@@ -61,6 +60,8 @@ def conduct(
             )
         if total != _births(ledger):
             ledger.set_fact("births", total)
+        if total > born:  # the old end is none any more
+            ledger.unfinish()
         ledger.begin_epoch({**fingerprint(), "workers": workers, "address": address})
         watcher.started(experiment, total)
         with_final = [general.fitness] + ([general.final.fitness] if general.final else [])
@@ -85,7 +86,9 @@ def conduct(
         from evolve.engine.story import story
 
         target = out / "export"
-        if not target.exists():
+        if target.exists():
+            watcher.says(f"{target} is kept as it is; a new one: evolve export {out} --to DIR")
+        else:
             watcher.says(f"Exporting the knee to {target}.")
             experiment.final.exporter.export(run.knee(), target, story(run, run.knee()))
     return run
@@ -105,7 +108,7 @@ def hire(
     return RayWorkers(fitnesses, count, needs=_largest(fitnesses), address=address, paths=paths)
 
 
-def check_window(experiment: Experiment[Genome], search: Search[Genome], workers: int) -> None:
+def check_window(experiment: Experiment[Genome], workers: int) -> None:
     """Raise `ExperimentError` if the search lets too few births fly for the workers."""
     if workers < 0:
         raise ExperimentError(f"--workers is {workers}; give 0 (this process) or more.")
@@ -173,3 +176,5 @@ def _same(now: Mapping[str, Json], ledger: Ledger, accept: bool) -> None:
             f"{now['file'] or 'The experiment'} has changed since the run in {ledger.folder} "
             "began; restore it, begin a new run, or resume with --accept-changes."
         )
+    if known and accept:
+        ledger.set_fact("file_sha256", now["file_sha256"])

@@ -129,6 +129,12 @@ class Ledger:
                 "INSERT OR REPLACE INTO run VALUES (?, ?)", (key, json.dumps(value))
             )
 
+    def unfinish(self) -> None:
+        """Take back that the run has finished, and its final table; scores stay."""
+        with self._transaction():
+            self._database.execute("DELETE FROM run WHERE key = 'finished'")
+            self._database.execute("DELETE FROM final_row")
+
     def begin_epoch(self, facts: Mapping[str, Json]) -> int:
         """The number of this driver's hold on the run, 1, 2 ...; ends all open attempts."""
         with self._transaction():
@@ -195,11 +201,6 @@ class Ledger:
             self._database.execute(
                 "UPDATE score SET commit_order = ? WHERE birth = ?", (order, birth)
             )
-
-    def committed_scores(self) -> int:
-        """How many scores are told."""
-        row = self._database.execute("SELECT COUNT(commit_order) FROM score").fetchone()
-        return int(row[0])
 
     def births(self) -> int:
         """How many births are written; they are numbered 0, 1 ..."""

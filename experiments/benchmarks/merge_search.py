@@ -1,6 +1,6 @@
 """Our search beside Optuna's CMA-ES and TPE and random search, at equal evaluations.
 
-    python -m experiments.benchmarks.merge_search [--births 200] [--seeds 5] [--out runs/search]
+    python -m experiments.benchmarks.merge_search [--births 120] [--seeds 0 1 2 3 4] [--out DIR]
 
 The demo's space, founders and validation sequences; one objective, the mean of the three
 domains' losses. All start from the same founders, which count. Each run is a ledger below
@@ -30,14 +30,14 @@ Recipe = Callable[[], Search[MergeRecipe]]
 
 
 def ours() -> Search[MergeRecipe]:
-    """The demo's operators under truncation: the best 12 live."""
+    """The demo's operators under truncation: the best 20 live."""
     return Genetic(
         founders=space.founders(),
         operators=operators,
         selection=Truncation(),
-        mating=Tournament(),
+        mating=Tournament(size=5),
         objectives=fitness.objectives,
-        size=12,
+        size=20,
         pace=Steady(window=1),
     )
 
@@ -82,12 +82,12 @@ def best_of(recipe: Recipe, name: str, births: int, seed: int, out: Path) -> tup
 def main() -> None:
     """Run every method on every seed and print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--births", type=int, default=200)
-    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--births", type=int, default=120)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4])
     parser.add_argument("--out", type=Path, default=Path("runs/search"))
     asked = parser.parse_args()
     found: dict[str, list[tuple[float, float]]] = {name: [] for name in METHODS}
-    for seed in range(asked.seeds):
+    for seed in asked.seeds:
         for name, recipe in METHODS.items():
             found[name].append(best_of(recipe, name, asked.births, seed, asked.out))
             print(seed, name, *found[name][-1], flush=True)

@@ -118,7 +118,7 @@ def test_what_a_run_would_refuse_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ExperimentError, match="at most 8 births in flight, 9 workers"):
         lines(dtlz(), workers=9)
     single = unruly("fine", tmp_path).fitness
-    with pytest.raises(ExperimentError, match=r"Final\.fitness has the objectives \['loss'\]"):
+    with pytest.raises(ExperimentError, match=r"Final\.fitness has the objectives .*loss"):
         lines(replace(dtlz(), final=Final(single)))
     twice = Unruly("fine", tmp_path, objectives=(Objective("loss"), Objective("loss")))
     with pytest.raises(ExperimentError, match="each with its own name"):

@@ -5,13 +5,15 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import evolve
-from evolve import Experiment, Free, Generational, Genetic, Score
+from evolve import Experiment, Free, Generational, Genetic, Record, Score
 from evolve.engine.loop import Loop
 from evolve.engine.workers import InProcess, Job, Outcome
 from evolve.genomes.vector import Vector
+from evolve.search.protocol import Proposal
 from evolve.store.ledger import Ledger
 from tests.evolve.engine.problems import dtlz, dtlz_search, single_search, unruly
 
@@ -134,6 +136,39 @@ def test_a_run_cut_in_two_is_the_run_in_one_piece(tmp_path: Path) -> None:
     Loop(experiment, experiment.search(), ledger, InProcess([experiment.fitness]), 90).run()  # type: ignore[arg-type]
     ledger.close()
     assert evolve.load(tmp_path / "half").digest == whole.digest
+
+
+class Annotated:
+    """Writes facts that JSON changes: a tuple, an integer key, NumPy parents."""
+
+    def __init__(self) -> None:
+        self._inner = single_search()
+        self.facts: list[object] = []
+
+    def seen(self, birth: int) -> int:
+        return self._inner.seen(birth)
+
+    def ask(self, birth: int, rng: np.random.Generator) -> Proposal[Vector]:
+        proposal = self._inner.ask(birth, rng)
+        parents = tuple(np.int64(parent) for parent in proposal.parents)
+        return replace(proposal, parents=parents, facts={"pair": (1, 2), 3: "three"})  # type: ignore[dict-item]
+
+    def tell(self, record: Record[Vector], rng: np.random.Generator) -> None:
+        self.facts.append((record.facts, record.parents))
+        self._inner.tell(record, rng)
+
+    @property
+    def elites(self) -> tuple[()]:
+        return ()
+
+
+def test_facts_are_told_live_as_a_replay_tells_them(tmp_path: Path) -> None:
+    experiment = unruly("fine", tmp_path, births=9)
+    live, replayed = Annotated(), Annotated()
+    evolve.run(replace(experiment, search=lambda: live), tmp_path / "run")
+    evolve.run(replace(experiment, search=lambda: replayed), tmp_path / "run", resume=True)
+    assert live.facts == replayed.facts
+    assert live.facts[0] == ({"pair": [1, 2], "3": "three"}, ())
 
 
 class Twins:

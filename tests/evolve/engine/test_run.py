@@ -75,8 +75,10 @@ def test_a_changed_file_needs_to_be_accepted(tmp_path: Path) -> None:
     assert len(evolve.load(out).records) == 6
     run = conduct(dtlz(8), out, file=file, resume=True, births=8, accept_changes=True)
     assert len(run.records) == 8
+    run = conduct(dtlz(9), out, file=file, resume=True, births=9)  # accepted once, it is known
+    assert len(run.records) == 9
     # From Python there is no file to compare.
-    assert len(evolve.run(dtlz(9), out, resume=True).records) == 9
+    assert len(evolve.run(dtlz(10), out, resume=True).records) == 10
 
 
 def test_fewer_births_than_were_begun_are_refused(tmp_path: Path) -> None:
@@ -105,6 +107,22 @@ def test_a_run_made_longer_is_the_longer_run(tmp_path: Path, births: Sequence[in
         run = evolve.run(dtlz(n), tmp_path / "run", resume=True)
         assert run.facts["births"] == n
     assert run.digest == whole.digest
+
+
+def test_a_run_made_longer_has_not_finished_until_its_new_end(tmp_path: Path) -> None:
+    final = Final(Problem(dtlz2, 3), {"a": [dtlz_search().founders[0]]})
+    run = evolve.run(noted(20, [], final=final), tmp_path / "run")
+    assert "finished" in run.facts
+    assert run.final
+    with pytest.raises(KeyboardInterrupt):
+        evolve.run(noted(40, [], stop=5, final=final), tmp_path / "run", resume=True)
+    run = evolve.load(tmp_path / "run")
+    assert "finished" not in run.facts
+    assert not run.final
+    assert len(run.records) == 25
+    run = evolve.run(noted(40, [], final=final), tmp_path / "run", resume=True)
+    assert "finished" in run.facts
+    assert run.final
 
 
 def test_resume_without_births_goes_to_the_births_it_was_begun_with(tmp_path: Path) -> None:
