@@ -117,7 +117,7 @@ def test_each_expert_beats_the_base_at_home_only_by_its_blocks(base):
         assert after.keys() == before.keys()
         same = {name for name, tensor in before.items() if torch.equal(tensor, after[name])}
         assert same == {"model.embed_tokens.weight", "lm_head.weight"}
-        sample = texts[domain][:8]
+        sample = texts[domain][:4]
         assert losses(expert, sample).mean() < losses(base, sample).mean() - 1.0
         AutoTokenizer.from_pretrained(path)
 
