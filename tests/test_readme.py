@@ -1,0 +1,78 @@
+"""The README stays true: its examples and commands run, from outside the repository."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+TEXT = (ROOT / "README.md").read_text()
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", TEXT, flags=re.DOTALL)
+
+
+def commands() -> list[str]:
+    lines = [line for block in blocks("console") for line in block.splitlines()]
+    assert all(line.startswith("$ ") for line in lines), "a console block shows commands only"
+    return [line.removeprefix("$ ") for line in lines]
+
+
+def test_every_command_is_one_of_make_or_evolve() -> None:
+    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), flags=re.MULTILINE))
+    for command in commands():
+        first, *rest = shlex.split(command)
+        assert first in ("make", "evolve", "git"), command
+        if first == "make":
+            assert set(rest) <= targets, command
+
+
+def test_the_custom_fitness_has_fifteen_lines() -> None:
+    assert len(blocks("python")[0].strip().splitlines()) == 15
+
+
+@pytest.mark.slow
+@pytest.mark.ray
+def test_the_custom_fitness_runs_outside_the_repository_on_ray(tmp_path: Path) -> None:
+    example, from_python = blocks("python")
+    (tmp_path / "my_merge.py").write_text(example)
+    for command in commands():
+        words = shlex.split(command)
+        if words[0] != "evolve":
+            continue
+        if words[1] == "run":
+            words += ["--births", "8"]
+        done = subprocess.run(
+            [sys.executable, "-m", "evolve.cli", *words[1:]],
+            cwd=tmp_path, capture_output=True, text=True, timeout=300,
+        )  # fmt: skip
+        assert done.returncode == 0, f"{command}\n{done.stderr}"
+    shown = subprocess.run(
+        [sys.executable, "-m", "evolve.cli", "show", "runs/mine", "--json"],
+        cwd=tmp_path, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    found = json.loads(shown.stdout)
+    assert found["told"] == 8
+    assert found["failures"] == {}
+    assert (tmp_path / "runs/mine/winner/model.safetensors").exists()
+    short = from_python.replace("run = evolve", "experiment.__dict__['births'] = 6\nrun = evolve")
+    script = f"if __name__ == '__main__':\n{_indented(short)}"
+    (tmp_path / "here.py").write_text(script)
+    done = subprocess.run(
+        [sys.executable, "here.py"],
+        cwd=tmp_path, capture_output=True, text=True, timeout=300, env=dict(os.environ),
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip().endswith(" 6")
+
+
+def _indented(code: str) -> str:
+    return "".join(f"    {line}\n" for line in code.splitlines())
