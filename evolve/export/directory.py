@@ -37,6 +37,7 @@ def appearing(to: Path) -> Iterator[Path]:
         scratch.chmod(0o755)  # mkdtemp is private to its owner
         yield scratch
         for file in scratch.iterdir():
+            file.chmod(0o644)  # safetensors writes for its owner alone
             _sync(file)
         _sync(scratch)
         refuse_existing(to)  # someone else may have been faster

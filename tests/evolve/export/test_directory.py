@@ -9,8 +9,10 @@ from evolve.export.directory import appearing
 def test_appears_when_done(tmp_path: Path) -> None:
     with appearing(tmp_path / "to") as folder:
         (folder / "file").write_text("text")
+        (folder / "file").chmod(0o600)
         assert not (tmp_path / "to").exists()
     assert (tmp_path / "to" / "file").read_text() == "text"
+    assert (tmp_path / "to" / "file").stat().st_mode & 0o777 == 0o644
     assert [path.name for path in tmp_path.iterdir()] == ["to"]
 
 
