@@ -6,9 +6,10 @@ SEED ?= 0
 
 .PHONY: demo test check bench soak clean
 
+# A second `make demo` goes on where the first was stopped, or shows its result again.
 demo: .venv/.installed
-	$(BIN)/evolve run experiments/merge_stories.py --seed $(SEED) --out $(RUN)
-	$(BIN)/evolve show $(RUN)
+	if [ -e $(RUN)/ledger.sqlite ]; then $(BIN)/evolve resume $(RUN); \
+	else $(BIN)/evolve run experiments/merge_stories.py --seed $(SEED) --out $(RUN); fi
 
 test: .venv/.installed
 	$(BIN)/python -m pytest -m "not soak"
@@ -18,6 +19,7 @@ check: .venv/.installed
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/python -m pytest tests/test_house.py
 
 bench: .venv/.installed
 	$(BIN)/python -m experiments.benchmarks.merge_realise
@@ -28,7 +30,7 @@ soak: .venv/.installed
 
 .venv/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "evolve needs Python 3.11 or newer; set PYTHON=")'
-	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt torch
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt \
 		--config-settings editable_mode=compat -e '.[plots,dev]'

@@ -40,8 +40,8 @@ class Generational:
 class Genetic(Generic[G]):
     """A population under variation and selection.
 
-    `operators` share the births by `weights` (default: equal). A founder asked for its second
-    time, a twin of a living record, is avoided where `TRIES` draws find a new child.
+    `operators` share the births by `weights` (default: equal). A child whose twin lives is
+    drawn again, up to `TRIES` times. Raises `ExperimentError` for parts that do not fit.
     """
 
     def __init__(
@@ -72,6 +72,7 @@ class Genetic(Generic[G]):
                 f"Genetic.weights is {weights} for {len(operators)} operators; give one finite "
                 "number >= 0 each, not all zero."
             )
+        _check_fit(selection, mating, size, len(objectives))
         self.founders = tuple(founders)
         self.operators = tuple(operators)
         self.mating = mating
@@ -133,3 +134,20 @@ class Genetic(Generic[G]):
             Record(i, self.founders[i], digest(self.founders[i]), Score.failed("failed"))
             for i in rng.integers(len(self.founders), size=arity).tolist()
         ]
+
+
+def _check_fit(selection: Selection, mating: Mating, size: int, m: int) -> None:
+    """Try both on costs of the shape to come: one clear error before any work."""
+    import torch
+
+    table = torch.rand(size + 1, m, dtype=torch.float64, generator=torch.Generator())
+    for name, part in (("selection", selection), ("mating", mating)):
+        try:
+            if name == "selection":
+                selection(table, size, generator=torch.Generator())
+            else:
+                mating(table, None, 1, generator=torch.Generator())
+        except ValueError as error:
+            raise ExperimentError(
+                f"Genetic.{name} {type(part).__name__} does not fit {m} objectives: {error}"
+            ) from error

@@ -24,6 +24,7 @@ from evolve.genome import Genome, Json, Packed, canonical, class_of, digest, kin
 from evolve.score import Record, Score
 from evolve.search.protocol import Proposal
 from evolve.store.codec import decode, encode
+from evolve.store.connect import connect, explained
 from evolve.store.schema import FORMAT, TABLES
 from evolve.store.vault import Vault
 
@@ -65,7 +66,7 @@ class Ledger:
         try:
             _refuse_used(folder)  # again: another process may have made it before the lock
             draft.unlink(missing_ok=True)
-            with _explained(folder), closing(sqlite3.connect(draft)) as database:
+            with explained(folder), closing(sqlite3.connect(draft)) as database:
                 database.executescript(TABLES)
                 rows = {"format": FORMAT, "created": time.time(), **facts}
                 database.executemany(
@@ -73,8 +74,8 @@ class Ledger:
                 )
                 database.commit()
             draft.rename(folder / "ledger.sqlite")
-            with _explained(folder):
-                return cls(folder, _connect(folder), lock)
+            with explained(folder):
+                return cls(folder, connect(folder, write=True), lock)
         except BaseException:
             lock.close()
             raise
@@ -89,8 +90,8 @@ class Ledger:
             raise StoreError(f"{folder} holds no run (there is no ledger.sqlite in it).")
         with ExitStack() as undo:
             lock = undo.enter_context(_locked(folder)) if write else None
-            with _explained(folder):
-                database = undo.enter_context(closing(_connect(folder)))
+            with explained(folder, write=write):
+                database = undo.enter_context(closing(connect(folder, write=write)))
                 if verify and database.execute("PRAGMA quick_check").fetchone()[0] != "ok":
                     raise sqlite3.DatabaseError("quick_check failed")
                 found = database.execute("SELECT value FROM run WHERE key = 'format'").fetchone()
@@ -327,7 +328,7 @@ class Ledger:
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
-        with _explained(self.folder), self._database:
+        with explained(self.folder), self._database:
             self._database.execute("BEGIN IMMEDIATE")
             yield
 
@@ -342,13 +343,6 @@ def _refuse_used(folder: Path) -> None:
     ours = {LOCK, DRAFT, f"{DRAFT}-journal"}
     if folder.exists() and any(each.name not in ours for each in folder.iterdir()):
         raise StoreError(f"{folder} exists and is not empty; give another directory.")
-
-
-def _connect(folder: Path) -> sqlite3.Connection:
-    database = sqlite3.connect(folder / "ledger.sqlite", isolation_level=None, timeout=30)
-    database.execute("PRAGMA journal_mode = WAL")
-    database.execute("PRAGMA synchronous = NORMAL")
-    return database
 
 
 def _locked(folder: Path) -> IO[str]:
@@ -370,28 +364,3 @@ def _locked(folder: Path) -> IO[str]:
     file.write(f"process {os.getpid()} on {platform.node()}")
     file.flush()
     return file
-
-
-@contextmanager
-def _explained(folder: Path) -> Iterator[None]:
-    """Turn SQLite's errors into ours."""
-    try:
-        yield
-    except sqlite3.OperationalError as error:
-        code = vars(error).get("sqlite_errorcode", sqlite3.SQLITE_ERROR)  # not always set
-        if code == sqlite3.SQLITE_ERROR:  # its tables or its text are not what they were
-            raise _damaged(folder, error) from error
-        what = "make room" if code == sqlite3.SQLITE_FULL else "mend that"
-        raise StoreError(
-            f"Cannot write to the ledger in {folder}: {error}. What was scored is safe; {what}, "
-            f"then `evolve resume {folder}`."
-        ) from error
-    except sqlite3.DatabaseError as error:
-        raise _damaged(folder, error) from error
-
-
-def _damaged(folder: Path, error: sqlite3.Error) -> StoreError:
-    return StoreError(
-        f"The ledger in {folder} is damaged or truncated ({error}); restore ledger.sqlite "
-        "(with its -wal file) from a copy."
-    )

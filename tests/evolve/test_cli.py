@@ -230,7 +230,7 @@ def test_a_window_too_small_for_the_workers(quick: Evolve, file: Path, tmp_path:
 @pytest.mark.parametrize(
     ("final", "words"),
     [
-        ("Final(Problem(zdt1, 2))", "Final.fitness has the objectives ['f1', 'f2'], Exp"),
+        ("Final(Problem(zdt1, 2))", "('f2', False)], Experiment.fitness [('f1', False)]; the"),
         ("Final(problem, {'soup': []})", "Final.baselines has no candidate for 'soup'"),
     ],
 )

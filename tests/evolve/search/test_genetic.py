@@ -226,6 +226,13 @@ def test_a_record_of_another_rung_is_learnt_too() -> None:
     assert [record.rung for record in search.elites] == [1]
 
 
+class Refusing:
+    """A mating that takes no costs."""
+
+    def __call__(self, costs: object, samples: object, n_parents: int, **_: object) -> Any:
+        raise ValueError("never")
+
+
 BAD: list[tuple[dict[str, Any], str]] = [
     ({"founders": []}, "no founders"),
     ({"operators": []}, "no operators"),
@@ -237,6 +244,8 @@ BAD: list[tuple[dict[str, Any], str]] = [
     ({"weights": [1.0, -1.0]}, "number >= 0 each"),
     ({"weights": [1.0, float("nan")]}, "finite"),
     ({"weights": [1.0, float("inf")]}, "finite"),
+    ({"selection": NSGA3(das_dennis(3, 2))}, "selection NSGA3 does not fit 1 objectives"),
+    ({"mating": Refusing()}, "mating Refusing does not fit 1 objectives: never"),
 ]
 
 
