@@ -11,15 +11,17 @@ searches are compared by evaluations. The test column is the best record on the 
 from __future__ import annotations
 
 import argparse
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+from optuna.samplers import BaseSampler, CmaEsSampler, RandomSampler, TPESampler
 
 import evolve
 from evolve import Experiment, Genetic, Steady
 from evolve.genomes.merge import MergeRecipe
-from evolve.search.library import OptunaSearch
+from evolve.search.library import OptunaSearch, gene_names
 from evolve.search.protocol import Search
 from experiments.merge_stories import TEST, losses, operators, space, validation
 from fitness.join import Mean
@@ -42,30 +44,26 @@ def ours() -> Search[MergeRecipe]:
     )
 
 
-def optuna_search(name: str) -> Recipe:
-    """Optuna's sampler of that name with its defaults; CMA-ES starts at the uniform soup."""
-
-    def sampler(seed: int) -> object:
-        import optuna
-
-        if name == "CMA-ES":
-            digits = len(str(space.box.size - 1))
-            start = {f"gene{i:0{digits}d}": v for i, v in enumerate(space.soup().values.tolist())}
-            return optuna.samplers.CmaEsSampler(seed=seed, x0=start, sigma0=0.1)
-        if name == "TPE":
-            return optuna.samplers.TPESampler(seed=seed)
-        return optuna.samplers.RandomSampler(seed=seed)
-
+def under(sampler: Callable[[int], BaseSampler]) -> Recipe:
+    """The search that Optuna's `sampler` is, from the same founders."""
     return lambda: OptunaSearch(
         sampler, space.soup(), fitness.objectives, window=1, founders=space.founders()
     )
 
 
+def cma_es(seed: int) -> BaseSampler:
+    """Started at the soup with a step of a twentieth of the box, as ours is."""
+    start = dict(zip(gene_names(space.box.size), space.soup().values.tolist()))
+    with warnings.catch_warnings():  # x0 and sigma0 leave Optuna in version 6
+        warnings.simplefilter("ignore", FutureWarning)
+        return CmaEsSampler(seed=seed, x0=start, sigma0=0.05)  # of the unit cube
+
+
 METHODS: dict[str, Recipe] = {
     "ours (genetic)": ours,
-    "Optuna CMA-ES": optuna_search("CMA-ES"),
-    "Optuna TPE": optuna_search("TPE"),
-    "random search": optuna_search("random"),
+    "Optuna CMA-ES": under(cma_es),
+    "Optuna TPE": under(lambda seed: TPESampler(seed=seed)),
+    "random search": under(lambda seed: RandomSampler(seed=seed)),
 }
 
 

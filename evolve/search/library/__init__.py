@@ -4,6 +4,6 @@ Each takes a vector-like template and moves its genes; neither knows what the ge
 """
 
 from evolve.search.library.evox_strategies import EvoxSearch, UnitBox
-from evolve.search.library.optuna_samplers import OptunaSearch
+from evolve.search.library.optuna_samplers import OptunaSearch, gene_names
 
-__all__ = ["OptunaSearch", "EvoxSearch", "UnitBox"]
+__all__ = ["OptunaSearch", "EvoxSearch", "UnitBox", "gene_names"]

@@ -30,6 +30,12 @@ if TYPE_CHECKING:
 V = TypeVar("V", bound=VectorLike)
 
 
+def gene_names(d: int) -> tuple[str, ...]:
+    """What Optuna calls the `d` genes; it sorts by name, so they are padded to keep the order."""
+    digits = len(str(d - 1))
+    return tuple(f"gene{i:0{digits}d}" for i in range(d))
+
+
 class OptunaSearch(Generic[V]):
     """Optuna on the genes of `template`: steady state, `window` births in flight at most.
 
@@ -62,8 +68,7 @@ class OptunaSearch(Generic[V]):
         self._objectives = tuple(objectives)
         self._window = window
         self._founders = tuple(founders)
-        digits = len(str(template.box.size - 1))  # Optuna sorts by name: keep the genes' order
-        self._names = tuple(f"gene{i:0{digits}d}" for i in range(template.box.size))
+        self._names = gene_names(template.box.size)
         self._trials: list[FrozenTrial] = []
         self._violations: list[float | None] = []
         self._study_attrs: dict[str, Json] = {}

@@ -14,7 +14,7 @@ from evolve.errors import ExperimentError
 from evolve.genome import canonical
 from evolve.genomes.vector import Box, Vector, VectorLike
 from evolve.score import Objective, Record, Score
-from evolve.search.library import OptunaSearch
+from evolve.search.library import OptunaSearch, gene_names
 from evolve.search.protocol import Search
 from evolve.streams import Stream, rng_for
 from tests.contracts.search import SearchContract, drive
@@ -192,3 +192,10 @@ def test_settings_out_of_range() -> None:
     stranger = Vector(np.zeros(2), Box.of(0.0, 1.0, 2))
     with pytest.raises(ExperimentError, match="founder has 2 genes, the template 4"):
         OptunaSearch(tpe, TEMPLATE, LOSS, founders=[stranger])
+
+
+def test_gene_names_sort_as_the_genes() -> None:
+    for d in (1, 9, 10, 11, 101):
+        names = gene_names(d)
+        assert len(set(names)) == d
+        assert list(names) == sorted(names)
