@@ -60,6 +60,11 @@ class Genetic(Generic[G]):
             raise ExperimentError("Genetic has no founders; give at least one genome to start.")
         if not operators:
             raise ExperimentError("Genetic has no operators; give at least one.")
+        if away := [operator.name for operator in operators if operator.needs is not None]:
+            raise ExperimentError(
+                f"The operators {', '.join(away)} need a worker to vary; this version varies in "
+                "the driver only. Leave them out."
+            )
         if size < 2:
             raise ExperimentError(f"Genetic.size is {size}; a population needs 2 or more.")
         step = pace.window if isinstance(pace, Steady) else pace.offspring

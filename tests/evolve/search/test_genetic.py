@@ -236,6 +236,7 @@ class Refusing:
 BAD: list[tuple[dict[str, Any], str]] = [
     ({"founders": []}, "no founders"),
     ({"operators": []}, "no operators"),
+    ({"operators": [SBX(needs=Needs())]}, "operators sbx need a worker to vary"),
     ({"size": 1}, "size is 1; a population needs 2"),
     ({"pace": Steady(0)}, "window=0"),
     ({"pace": Generational(-1)}, "offspring=-1"),
