@@ -78,6 +78,8 @@ def resume(
             f"{str(path)!r}, resume=True)."
         )
     file = Path(str(facts["file"]))
+    if not file.is_file():
+        raise StoreError(f"{path} was begun with {file}, which is gone; put it back.")
     experiment = replace(
         load_experiment(file),
         seed=int(cast("int", facts["seed"])),
@@ -125,7 +127,8 @@ def export(
     found = _load(path)
     record = found.pick(pick)
     target = to or path / pick.replace(":", "-")
-    exporter_for(record.genome).export(record, target, story(found, record))
+    exporter = _own_exporter(found) or exporter_for(record.genome)
+    exporter.export(record, target, story(found, record))
     _line(f"Exported birth {record.birth} to {target}")
 
 
@@ -191,9 +194,12 @@ def _conduct(
 
 def _finish(found: Any, out: Path, seconds: float) -> None:
     from evolve.report.picture import picture
-    from evolve.report.show import show_final
+    from evolve.report.show import failures, show_final
 
     _line(f"{len(found.records)} births told, front of {len(found.front)}, {seconds:.0f} s")
+    lost = failures(found.records)
+    for why, n in list(lost.items())[:1]:
+        _line(f"{sum(lost.values())} births failed; {n} of them: {why}")
     if found.final:
         show_final(found, OUT)
     drawn = picture(found, out / "front.png")
@@ -218,14 +224,42 @@ def _load(path: Path) -> Any:
     return found
 
 
+def _own_exporter(found: Any) -> Any:
+    """The exporter in the run's own experiment file; None where there is none to be had."""
+    from evolve.engine.source import load_experiment
+
+    file = found.facts["file"]
+    if file is None or not Path(str(file)).is_file():
+        return None
+    try:
+        final = load_experiment(Path(str(file))).final
+    except EvolveError as error:
+        _line(f"The experiment's own exporter cannot be had: {error}")
+        return None
+    return None if final is None else final.exporter
+
+
 def _workers(asked: int | None, experiment: Any) -> int:
-    """As many as asked for; by default one a core, as far as the experiment's window goes."""
+    """As many as asked for; by default what cores, devices and the experiment's window bear."""
     if asked is not None:
         return asked
-    cores = os.cpu_count() or 1
-    needs = experiment.fitness.needs
-    window = int(experiment.window())
-    return max(1, min(int(cores / max(needs.cpus, 1e-9)), window // int(needs.batch)))
+    from evolve.engine.run import fitnesses_of, largest
+
+    needs = largest(fitnesses_of(experiment))
+    most = int(_cores() / max(needs.cpus, 1e-9))
+    if needs.gpus > 0:
+        import torch
+
+        most = min(most, int(torch.cuda.device_count() / needs.gpus))
+    return max(1, min(most, int(experiment.window()) // int(experiment.fitness.needs.batch)))
+
+
+def _cores() -> int:
+    """The cores this process may use."""
+    try:
+        return len(os.sched_getaffinity(0))
+    except AttributeError:  # not on every system
+        return os.cpu_count() or 1
 
 
 if __name__ == "__main__":

@@ -16,14 +16,16 @@ import inspect
 import math
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from types import FunctionType
 from typing import Protocol, TypeAlias, runtime_checkable
 
-from evolve.errors import FitnessError
+from evolve.errors import CheckpointError, FitnessError
 from evolve.genome import Genome
+from evolve.genomes.checkpoint import local
 from evolve.score import Needs, Objective, Score
 from fitness.expressed import attempt
 
@@ -53,16 +55,15 @@ def objectives(
 
     `score` returns one number (for one objective) or a dict with every objective and constraint;
     its other keys become metrics. `constraints`: names whose positive part is violation.
-    `architecture`: a checkpoint directory; `model` is then its transformers causal model in
-    float32 (one a worker, eval mode, no gradients, on the GPU if `gpus`) carrying the candidate's
-    weights, else what the genome expresses. `timeout` in seconds, `memory` in bytes.
+    `architecture`: a checkpoint directory or hub id; `model` is then its transformers causal
+    model in float32 (one a worker, eval mode, no gradients, on the GPU if `gpus`) carrying the
+    candidate's weights, else what the genome expresses. `timeout` in seconds, `memory` in bytes.
     Raises `FitnessError` for a wrong declaration.
     """
     needs = Needs(cpus=cpus, gpus=gpus, memory=memory, timeout=timeout)
-    folder = None if architecture is None else Path(architecture)
 
     def declare(score: UserScore) -> Function:
-        return Function(score, declared, tuple(constraints), folder, needs)
+        return Function(score, declared, tuple(constraints), architecture, needs)
 
     return declare
 
@@ -74,7 +75,7 @@ class Function:
     score: UserScore
     objectives: tuple[Objective, ...]
     constraints: tuple[str, ...] = ()
-    architecture: Path | None = None
+    architecture: Path | str | None = None  # an absolute path from then on, if it is found
     needs: Needs = field(default_factory=Needs)
     rungs: tuple[int, ...] = (1,)
 
@@ -93,6 +94,9 @@ class Function:
                 f"{self.name} takes ({', '.join(parameters)}); give it `model`, and `seed` if it "
                 "draws random numbers."
             )
+        if self.architecture is not None:
+            with suppress(CheckpointError):  # said when it is used: `_found` may put it right
+                object.__setattr__(self, "architecture", local(self.architecture))
 
     @property
     def name(self) -> str:
@@ -120,7 +124,8 @@ class Function:
 
         device = "cuda" if self.needs.gpus else "cpu"
         with torch.no_grad():
-            return self._read(self._call(loaded(self.architecture, expressed, device), seed))
+            model = loaded(local(self.architecture), expressed, device)
+            return self._read(self._call(model, seed))
 
     def _call(self, model: object, seed: int) -> object:
         if "seed" in inspect.signature(self.score).parameters:
@@ -156,7 +161,7 @@ class Function:
         if isinstance(self.score, FunctionType):
             module, qualname = self.score.__module__, self.score.__qualname__
             if module != "__main__" and _at(sys.modules.get(module), qualname) is self:
-                return _found, (module, qualname)
+                return _found, (module, qualname, self.architecture)
         fields = (self.score, self.objectives, self.constraints, self.architecture, self.needs)
         return Function, (*fields, self.rungs)
 
@@ -201,12 +206,16 @@ def _at(holder: object, qualname: str) -> object:
     return holder
 
 
-def _found(module: str, qualname: str) -> Function:
-    """The fitness of that name, in the process that unpickles it."""
+def _found(module: str, qualname: str, architecture: Path | str | None) -> Function:
+    """The fitness of that name, in the process that unpickles it.
+
+    It keeps the pickled `architecture`: a relative one means another place in another folder.
+    """
     found = _at(importlib.import_module(module), qualname)
     if not isinstance(found, Function):
         raise FitnessError(
             f"{module}.{qualname} is not a fitness here; the file has changed, or another module "
             f"named {module!r} comes first on the path."
         )
-    return found
+    same = found.architecture == architecture
+    return found if same else replace(found, architecture=architecture)

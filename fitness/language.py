@@ -20,6 +20,7 @@ import numpy as np
 
 from evolve.errors import CheckpointError, FitnessError
 from evolve.genome import Genome
+from evolve.genomes.checkpoint import local
 from evolve.score import Needs, Objective, Score
 from fitness.expressed import attempt
 
@@ -33,15 +34,16 @@ LARGEST_EXPONENT = 700.0  # exp(710) is beyond float64, and a metric must be fin
 class LanguageLoss:
     """One minimised objective a domain, named like it, in nats/token.
 
-    `architecture`: a checkpoint directory, of which only the config is used. `domains`: name ->
-    (n, length) integer tokens, n the same in all. `rungs`: sequences a domain, growing; rung i
-    scores the first rungs[i]; default (n,). `batch_size`: sequences a forward pass; it changes
-    the last bits. `gpus` > 0 computes on CUDA. `memory` in bytes, `timeout` in seconds.
+    `architecture`: a checkpoint directory or hub id, an absolute path from then on, of which only
+    the config is used. `domains`: name -> (n, length) integer tokens, n the same in all. `rungs`:
+    sequences a domain, growing; rung i scores the first rungs[i]; default (n,). `batch_size`:
+    sequences a forward pass; it changes the last bits. `gpus` > 0 computes on CUDA. `memory` in
+    bytes, `timeout` in seconds.
     Samples are the losses of the sequences, metrics `perplexity_<domain>` (capped at exp(700))
     and `mean_loss` over domains. Raises `FitnessError` or `CheckpointError` if these disagree.
     """
 
-    architecture: Path
+    architecture: Path | str
     domains: Mapping[str, np.ndarray]
     rungs: tuple[int, ...] = ()
     batch_size: int = 8
@@ -50,7 +52,7 @@ class LanguageLoss:
     memory: int = 0
 
     def __post_init__(self) -> None:
-        architecture = Path(self.architecture)
+        architecture = local(self.architecture)
         domains = {
             name: checked_tokens(name, tokens, architecture)
             for name, tokens in self.domains.items()
@@ -88,7 +90,7 @@ class LanguageLoss:
     @property
     def fingerprint(self) -> str:
         """The sha256 (hex) of the architecture's config and of every domain's tokens."""
-        content = hashlib.sha256((self.architecture / "config.json").read_bytes())
+        content = hashlib.sha256((Path(self.architecture) / "config.json").read_bytes())
         for name, tokens in self.domains.items():
             content.update(f"\n{name} {tokens.shape}\n".encode())
             content.update(tokens.tobytes())
@@ -107,7 +109,7 @@ class LanguageLoss:
 
         from fitness.live import loaded
 
-        model = loaded(self.architecture, expressed, "cuda" if self.gpus else "cpu")
+        model = loaded(Path(self.architecture), expressed, "cuda" if self.gpus else "cpu")
         with torch.inference_mode():
             samples = tuple(
                 sequence_losses(model, tokens[: self.rungs[rung]], self.batch_size)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import platform
 import subprocess
 import sys
+from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -13,15 +14,30 @@ from evolve.genome import Json
 PACKAGES = ("evolve", "torch", "numpy", "ray", "evox", "optuna", "mergekit", "transformers")
 
 
-def fingerprint() -> dict[str, Json]:
-    """Python, packages, machine, and the threads and device every evaluation runs with."""
+def fingerprint(gpus: float = 0.0) -> dict[str, Json]:
+    """Python, packages, machine, and the threads and device every evaluation runs with.
+
+    `gpus`: how many an evaluation needs; the device is that of this process.
+    """
     return {
         "python": platform.python_version(),
         "machine": f"{platform.system()} {platform.machine()}",
         "threads": 1,
+        "device": _device(gpus),
+        "instructions": _instructions(),
         "packages": {name: found for name in PACKAGES if (found := _version(name))},
         "argv": list(sys.argv),
     }
+
+
+def changes(then: Json, now: Mapping[str, Json]) -> str:
+    """Which versions of two fingerprints differ, e.g. `torch 2.1 -> 2.2`; "" if none."""
+    old, new = _versions(then), _versions(now)
+    return ", ".join(
+        f"{name} {old.get(name, 'none')} -> {new.get(name, 'none')}"
+        for name in (*new, *(name for name in old if name not in new))
+        if old and old.get(name) != new.get(name)
+    )
 
 
 def commit_of(folder: Path) -> str:
@@ -32,6 +48,31 @@ def commit_of(folder: Path) -> str:
     except (OSError, subprocess.SubprocessError):
         return ""
     return head + ("+changes" if changes else "")
+
+
+def _device(gpus: float) -> str:
+    if not gpus:
+        return "cpu"
+    import torch
+
+    return torch.cuda.get_device_name() if torch.cuda.is_available() else "cuda of the workers"
+
+
+def _instructions() -> str | None:
+    """The vector instructions torch uses, e.g. AVX512; None where torch is not loaded."""
+    if "torch" not in sys.modules:  # its import takes seconds
+        return None
+    import torch
+
+    return torch.backends.cpu.get_cpu_capability()
+
+
+def _versions(fingerprint: Json) -> dict[str, Json]:
+    if not isinstance(fingerprint, Mapping):  # a ledger that was made without one
+        return {}
+    packages = fingerprint.get("packages")
+    found = dict(packages) if isinstance(packages, Mapping) else {}
+    return {"python": fingerprint["python"], **found} if "python" in fingerprint else found
 
 
 def _git(folder: Path, *words: str) -> str:

@@ -8,16 +8,17 @@ from pathlib import Path
 from typing import Any, cast
 
 from evolve.engine.final import check_final, conclude
-from evolve.engine.fingerprint import commit_of, fingerprint
+from evolve.engine.fingerprint import changes, commit_of, fingerprint
 from evolve.engine.loop import Loop
 from evolve.engine.source import file_hash
-from evolve.engine.workers import InProcess, Workers
-from evolve.errors import EvolveError, ExperimentError
+from evolve.engine.workers import InProcess, Workers, one_thread
+from evolve.errors import EvolveError, ExperimentError, StoreError
 from evolve.experiment import Experiment, Free, Watcher
 from evolve.genome import Genome, Json
 from evolve.score import Fitness, G, Needs, Record
 from evolve.store.ledger import Ledger
 from evolve.store.run import Run
+from evolve.streams import Stream, rng_for
 
 
 class Silent:
@@ -52,6 +53,8 @@ def conduct(
     try:
         if resume:
             _same(facts, ledger, accept_changes)
+            if differ := changes(ledger.facts.get("fingerprint"), fingerprint()):
+                watcher.says(f"Versions differ from the run's first ({differ}): bits may differ.")
         total = births or _births(ledger)
         if total < (born := ledger.births()):  # what flies past the end would meet the final test
             raise ExperimentError(
@@ -61,11 +64,18 @@ def conduct(
         if total != _births(ledger):
             ledger.set_fact("births", total)
         if total > born:  # the old end is none any more
+            if (out / "export").exists():
+                watcher.says(f"The old end's export is kept in {_set_aside(out, born)}.")
             ledger.unfinish()
-        ledger.begin_epoch({**fingerprint(), "workers": workers, "address": address})
+        with_final = fitnesses_of(general)
+        needs = largest(with_final)
+        ledger.begin_epoch({**fingerprint(needs.gpus), "workers": workers, "address": address})
         watcher.started(experiment, total)
-        with_final = [general.fitness] + ([general.final.fitness] if general.final else [])
+        ahead = "finished" not in ledger.facts
         try:
+            if ahead:
+                rng = rng_for(general.seed, 0, Stream.ASK)
+                _warm(general.search().ask(0, rng).genome)
             crew = hire(with_final, workers, address, file)
         except EvolveError:
             if not resume:
@@ -75,6 +85,8 @@ def conduct(
             Loop(general, search, ledger, crew, total, watcher.told).run()
             if general.final is not None:
                 watcher.says("Testing the picks and the baselines on the sealed split.")
+                for group in general.final.baselines.values() if ahead else ():
+                    _warm(group[0])
             conclude(general, ledger, crew)
         finally:
             crew.close()
@@ -105,7 +117,7 @@ def hire(
     from evolve.engine.cluster import RayWorkers
 
     paths = [] if file is None else [file.resolve().parent]
-    return RayWorkers(fitnesses, count, needs=_largest(fitnesses), address=address, paths=paths)
+    return RayWorkers(fitnesses, count, needs=largest(fitnesses), address=address, paths=paths)
 
 
 def check_window(experiment: Experiment[Genome], workers: int) -> None:
@@ -131,13 +143,45 @@ def check_objectives(experiment: Experiment[Genome]) -> None:
         )
 
 
-def _largest(fitnesses: Sequence[Fitness[Any]]) -> Needs:
+def fitnesses_of(experiment: Experiment[Any]) -> list[Fitness[Any]]:
+    """What the workers must bear: the fitness, and that of the final test."""
+    return [experiment.fitness] + ([experiment.final.fitness] if experiment.final else [])
+
+
+def largest(fitnesses: Sequence[Fitness[Any]]) -> Needs:
+    """The processors, devices and memory that bear every one of `fitnesses`."""
     needs = [fitness.needs for fitness in fitnesses]
     return Needs(
         cpus=max(each.cpus for each in needs),
         gpus=max(each.gpus for each in needs),
         memory=max(each.memory for each in needs),
     )
+
+
+def _warm(genome: Genome) -> None:
+    """Express a genome, outside any evaluation's clock, so that what genomes share is built.
+
+    What the checkpoints or the disk do not allow is raised as `EvolveError`, before work;
+    anything else is left to the evaluation, where it is a failed birth.
+    """
+    try:
+        with one_thread():
+            genome.express()
+    except EvolveError:
+        raise
+    except Exception:
+        pass  # the evaluation meets it again
+
+
+def _set_aside(out: Path, births: int) -> Path:
+    """Move the export of a run that goes on beyond its `births`; returns where to."""
+    aside = out / f"export-{births}"
+    try:
+        return (out / "export").rename(aside)
+    except OSError as error:
+        raise StoreError(
+            f"Cannot move {out / 'export'} to {aside}: {error}; move it yourself, then resume."
+        ) from error
 
 
 def _facts(experiment: Experiment[Genome], file: Path | None) -> dict[str, Json]:
@@ -153,7 +197,7 @@ def _facts(experiment: Experiment[Genome], file: Path | None) -> dict[str, Json]
         "file": None if file is None else str(file.resolve()),
         "file_sha256": None if file is None else file_hash(file),
         "commit": commit_of(place),
-        "fingerprint": fingerprint(),
+        "fingerprint": fingerprint(largest(fitnesses_of(experiment)).gpus),
     }
 
 

@@ -9,6 +9,7 @@ import hashlib
 import importlib
 import importlib.util
 import sys
+import traceback
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +39,7 @@ def load_experiment(path: Path) -> Experiment[Any]:
         module = importlib.import_module(path.stem)
     except Exception as error:
         raise ExperimentError(
-            f"{path} cannot be imported: {type(error).__name__}: {error}"
+            f"{path} cannot be imported: {type(error).__name__}: {error}{_line(path, error)}"
         ) from error
     found = vars(module).get("experiment")
     if not isinstance(found, Experiment):
@@ -53,6 +54,13 @@ def load_experiment(path: Path) -> Experiment[Any]:
 def file_hash(path: Path) -> str:
     """sha256 (hex) of the file at `path`."""
     return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _line(path: Path, error: Exception) -> str:
+    """Where in the file at `path` the error came up; "" where no line of it was running."""
+    trace = traceback.extract_tb(error.__traceback__)
+    lines = [frame.lineno for frame in trace if frame.filename == str(path)]
+    return f" (at line {lines[-1]})" if lines else ""
 
 
 def _refuse_shadow(path: Path) -> None:

@@ -10,7 +10,7 @@ import hashlib
 import json
 import os
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from math import prod
@@ -204,21 +204,28 @@ def _digest(files: Iterable[Path]) -> str:
             stat = file.stat()
             content.update(f"{file.name} {_sha256(file, stat.st_size, stat.st_mtime_ns)}".encode())
         except OSError as error:
-            raise CheckpointError(f"{file} cannot be read ({error.strerror}).") from error
+            raise CheckpointError(
+                f"{file} cannot be read ({error.strerror}); make it readable, or fetch it again."
+            ) from error
     return content.hexdigest()
 
 
 @lru_cache(maxsize=4096)
 def _sha256(file: Path, size: int, changed: int) -> str:
-    """sha256 of `file`, remembered on disk by its path, size and modification time (ns)."""
+    """sha256 of `file`, remembered on disk by its path, size and modification time (ns).
+
+    The note only saves time: where it cannot be read or written the file is hashed again.
+    """
     key = hashlib.sha256(f"{file} {size} {changed}".encode()).hexdigest()
     note = cache_dir() / "sha256" / key
-    if note.is_file() and len(known := note.read_text(encoding="ascii")) == 64:
-        return known
+    with suppress(OSError, ValueError):
+        if len(known := note.read_text(encoding="ascii")) == 64:
+            return known
     with file.open("rb") as stream:
         found = hashlib.file_digest(stream, "sha256").hexdigest()
-    note.parent.mkdir(parents=True, exist_ok=True)
-    scratch = note.with_name(f"{key}.{os.getpid()}")
-    scratch.write_text(found, encoding="ascii")
-    scratch.replace(note)
+    with suppress(OSError):
+        note.parent.mkdir(parents=True, exist_ok=True)
+        scratch = note.with_name(f"{key}.{os.getpid()}")
+        scratch.write_text(found, encoding="ascii")
+        scratch.replace(note)
     return found

@@ -7,7 +7,6 @@ W + scaling * B A), on a base loaded in float32.
 from __future__ import annotations
 
 import shutil
-import tempfile
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,7 +14,7 @@ from pathlib import Path
 
 from evolve.errors import CheckpointError
 from evolve.genomes.calm import untouched_random_state
-from evolve.genomes.checkpoint import Source, cache_dir
+from evolve.genomes.checkpoint import Source
 
 _TOKENIZER = ("tokenizer*", "*.model", "vocab.json", "merges.txt", "special_tokens_map.json")
 
@@ -32,23 +31,32 @@ def merge_adapter(adapter: Source, base: Source) -> Path:
     """The directory `adapter.weights`, filled by merging the adapter into `base` if it is not.
 
     Several processes may call this at once: one merges, the others wait. Written under a
-    temporary name and renamed. Raises `CheckpointError` if the adapter does not fit the base.
+    temporary name and renamed. Raises `CheckpointError` if the adapter does not fit the base,
+    or cannot be read, or the merged model cannot be written.
     """
     from filelock import FileLock
+    from safetensors import SafetensorError  # a disk that fills up while tensors are saved
 
     done = adapter.weights / "config.json"
     if done.is_file():
         return adapter.weights
-    folder = cache_dir() / "lora"
-    folder.mkdir(parents=True, exist_ok=True)
-    with FileLock(folder / f"{adapter.digest}.lock"):
-        if not done.is_file():
-            scratch = Path(tempfile.mkdtemp(dir=folder))
-            try:
-                _merge(adapter.path, base.weights, scratch)
-                scratch.rename(adapter.weights)
-            finally:
-                shutil.rmtree(scratch, ignore_errors=True)
+    scratch = adapter.weights.with_suffix(".part")
+    try:
+        scratch.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(adapter.weights.with_suffix(".lock")):
+            if not done.is_file():
+                shutil.rmtree(scratch, ignore_errors=True)  # of a process that was killed
+                try:
+                    _merge(adapter.path, base.weights, scratch)
+                    scratch.rename(adapter.weights)
+                finally:
+                    shutil.rmtree(scratch, ignore_errors=True)
+    except (OSError, SafetensorError) as error:
+        raise CheckpointError(
+            f"The adapter {adapter.path} cannot be merged into {adapter.weights} ({error}), which "
+            "takes 4 bytes a parameter of its base; free some disk, or set EVOLVE_CACHE to a "
+            "writable folder on a larger one."
+        ) from error
     return adapter.weights
 
 

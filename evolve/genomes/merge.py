@@ -22,7 +22,7 @@ from evolve.genome import WHERE, Json, Packed, canonical
 from evolve.genomes import preflight
 from evolve.genomes.checkpoint import DTYPES, Source, local
 from evolve.genomes.layout import Cell, Layout
-from evolve.genomes.lora import source_of
+from evolve.genomes.lora import merge_adapter, source_of
 from evolve.genomes.methods import GRID, Each, Method, Parameter, parameters_of
 from evolve.genomes.vector import Box
 
@@ -80,14 +80,11 @@ class MergeSpace:
         folders = [local(path) for path in experts]
         preflight.check(local(base), folders, method)
         root = Source.of(base)
-        sources = []
-        for folder in folders:
-            source = source_of(folder, root)
+        sources = [Source.of(folder, root) for folder in folders]
+        preflight.check_disk(root, sources, method)
+        for source in sources:
             if source.adapter:
-                preflight.check(root.path, [source.weights], None)
-            sources.append(source)
-        if method.ours:
-            preflight.check_disk(root, sources)
+                preflight.check(root.path, [merge_adapter(source, root)], None)
         stored = preflight.storage_dtype(root.entries)
         if (dtype or stored) not in DTYPES.values():
             raise GenomeError(f"dtype is {dtype!r}; give one of {', '.join(DTYPES.values())}.")
@@ -354,7 +351,8 @@ class MergeRecipe:
         """The merged state dict, by the base's tensor names, in the space's dtype, on the CPU.
 
         float32 arithmetic whatever the storage. Equal bits at every call. Tensors that no
-        expert changed are memory-mapped, private to this call.
+        expert changed are memory-mapped, private to this call. The first call, of any recipe,
+        builds all that every recipe of the space reads from disk: do it before hiring workers.
         """
         from evolve.genomes.realise import realise
 

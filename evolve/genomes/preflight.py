@@ -42,6 +42,16 @@ _STRUCTURE = (
     "n_layer",
     "n_head",
 )
+# Of these, models of equal shapes may have others; transformers names and fills them in.
+_NUMERICS = (
+    "rope_theta",
+    "rope_scaling",
+    "rope_parameters",
+    "rms_norm_eps",
+    "layer_norm_eps",
+    "sliding_window",
+)
+DELTAS = "deltas.safetensors"  # the file of a `merge_folder` that holds the task vectors
 _HEADS = ("lm_head.weight", "embed_out.weight", "output.weight")
 
 
@@ -49,7 +59,8 @@ def check(base: Path, experts: Sequence[Path], method: Method | None) -> None:
     """Refuses what cannot be merged. `method` None: looks at the models alone.
 
     Raises `CheckpointError` for: too few or too many experts; another architecture, tensor name
-    or shape; another tokenizer or vocabulary; quantised weights; too little memory.
+    or shape; another position encoding or norm; another tokenizer or vocabulary; quantised
+    weights; too little memory.
     """
     if method is not None:
         _check_number(method, experts)
@@ -59,26 +70,42 @@ def check(base: Path, experts: Sequence[Path], method: Method | None) -> None:
             _check_adapter(expert)
             continue
         _check_structure(base, config, expert, read_config(expert))
+        _check_numerics(base, config, expert, read_config(expert))
         _check_tensors(base, ours, expert, _entries(expert), tied=_tied(config))
         _check_tokenizer(base, expert)
     if method is not None:
         _check_memory(ours, len(experts))
 
 
-def check_disk(base: Source, experts: Sequence[Source]) -> None:
-    """Refuses if the task vectors of `experts` are not cached and do not fit on the disk."""
-    folder = merge_folder(base, experts)
-    if folder.is_dir():
+def check_disk(base: Source, experts: Sequence[Source], method: Method) -> None:
+    """Refuses if what is to be cached and is not yet, does not fit on the disk.
+
+    That is each adapter merged into `base`, and the task vectors if the arithmetic is ours. Reads
+    no merged adapter, so that it can come before the merging. Raises `CheckpointError`.
+    """
+    adapters = {expert.weights for expert in experts if expert.adapter}
+    unmerged = [weights for weights in adapters if not (weights / "config.json").is_file()]
+    full = [base, *(expert for expert in experts if not expert.adapter)]
+    size = sum(base.entries[name].size for name in floating_names(full))
+    needed = 4 * sum(entry.size for entry in base.entries.values()) * len(unmerged)  # float32
+    if method.ours and not (merge_folder(base, experts) / DELTAS).is_file():
+        needed += size * (4 + 5 * len(experts))  # float32 base and deltas, one byte of rank
+    if not needed:
         return
-    size = sum(base.entries[name].size for name in floating_names((base, *experts)))
-    needed = size * (4 + 5 * len(experts))  # float32 base and deltas, one byte of rank
-    cache_dir().mkdir(parents=True, exist_ok=True)
-    free = shutil.disk_usage(cache_dir()).free
+    try:
+        cache_dir().mkdir(parents=True, exist_ok=True)
+        free = shutil.disk_usage(cache_dir()).free
+    except OSError as error:
+        raise CheckpointError(
+            f"The cache {cache_dir()} cannot be used ({error}); set EVOLVE_CACHE to a folder "
+            "that can be written."
+        ) from error
     if needed > free:
         raise CheckpointError(
-            f"The task vectors of {base.path} and {len(experts)} experts need up to "
-            f"{needed / 2**30:.3g} GiB in {cache_dir()}, {free / 2**30:.3g} GiB are free; free "
-            "some, or set EVOLVE_CACHE to a folder on a larger disk."
+            f"What is cached of {base.path} and {len(experts)} experts ({len(unmerged)} adapters "
+            f"to be merged) needs up to {needed / 2**30:.3g} GiB in {cache_dir()}, "
+            f"{free / 2**30:.3g} GiB are free; free some, or set EVOLVE_CACHE to a folder on a "
+            "larger disk."
         )
 
 
@@ -158,6 +185,40 @@ def _check_structure(
                 f"{key} is {ours[key]!r} in {base} and {theirs[key]!r} in {expert}; only models "
                 "of one architecture, fine-tuned from one base, can be merged."
             )
+
+
+def _check_numerics(
+    base: Path, ours: Mapping[str, object], expert: Path, theirs: Mapping[str, object]
+) -> None:
+    """Refuses another position encoding, norm epsilon or window.
+
+    Files that differ may mean the same (a default left out, `rope_theta` moved in
+    `rope_parameters`): then transformers reads both, and a config that it cannot is as written.
+    """
+    if all(ours.get(key) == theirs.get(key) for key in _NUMERICS):
+        return
+    one, two = _filled(base), _filled(expert)
+    if one is None or two is None:
+        one, two = ours, theirs
+    for key in _NUMERICS:
+        if one.get(key) != two.get(key):
+            raise CheckpointError(
+                f"{key} is {one.get(key)!r} in {base} and {two.get(key)!r} in {expert}: their "
+                "weights mean different things; give experts that kept their base's, or correct "
+                "the config.json that is wrong."
+            )
+
+
+def _filled(folder: Path) -> Mapping[str, object] | None:
+    """The config of `folder` with the architecture's defaults; None if transformers cannot."""
+    from transformers import AutoConfig
+
+    try:
+        config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    told: dict[str, object] = config.to_dict()
+    return told
 
 
 def _check_tensors(

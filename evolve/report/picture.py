@@ -31,6 +31,6 @@ def picture(run: Run[Any], path: Path) -> str:
     points.append(Point("knee", "knee", run.knee().score.values))
     try:
         draw_front(points, run.objectives, path)
-    except EvolveError as error:
+    except (EvolveError, OSError) as error:
         return f"No picture: {error}"
     return f"The trade-off is drawn in {path}"

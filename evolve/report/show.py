@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 
+ROWS = 12  # of a table that has no end of its own
+
+
 def as_json(run: Run[Any]) -> dict[str, Any]:
     """Everything `show` prints, as plain data."""
     names = [objective.name for objective in run.objectives]
@@ -75,7 +78,9 @@ def show(run: Run[Any], console: Console) -> None:
            [[name, *map(str, row.values())] for name, row in credit(run).items()])  # fmt: skip
     lost = failures(run.records)
     if lost:
-        rows = [[str(n), text] for text, n in lost.items()]
+        rows = [[str(n), text] for text, n in list(lost.items())[:ROWS]]
+        if rare := list(lost.values())[ROWS:]:
+            rows.append([str(sum(rare)), f"{len(rare)} other reasons"])
         _print(console, "failures", ["births", "why"], rows)
     if run.final:
         show_final(run, console)
@@ -95,7 +100,7 @@ def _print_front(run: Run[Any], console: Console) -> None:
         marks[birth] = f"{marks[birth]}, " if birth in marks else ""
         marks[birth] += f"best {objective.name}"
     titles = ["birth", "operator", *(objective.name for objective in run.objectives), ""]
-    shown = sorted(run.front, key=lambda record: (record.birth not in marks, record.birth))[:12]
+    shown = sorted(run.front, key=lambda record: (record.birth not in marks, record.birth))[:ROWS]
     rows = [
         [str(r.birth), r.operator, *(f"{v:.4f}" for v in r.score.values), marks.get(r.birth, "")]
         for r in shown

@@ -259,7 +259,7 @@ def test_resume_looks_at_the_file(quick: Evolve, file: Path, tmp_path: Path) -> 
     file.write_text(text.replace("Steady(4)", "Steady(5)"))
     assert_refused(quick(*resume, "--accept-changes"), "begun with window = 4")
     file.unlink()
-    assert_refused(quick(*resume), f"{file} is not a Python file")
+    assert_refused(quick(*resume), f"{out} was begun with {file}, which is gone; put it back")
 
     # The genome's class was in the file: without it the run cannot be read, and says so.
     assert_refused(quick("show", out), "'sphere_experiment:Mine' cannot be imported")
@@ -298,6 +298,41 @@ def test_picks_that_make_no_sense(
     assert quick("run", file, "--births", 3, "--workers", 0, "--out", out).status == 0
     assert_refused(quick("export", out, "--pick", pick, "--to", tmp_path / "x"), words)
     assert not (tmp_path / "x").exists()
+
+
+SHELF = """
+from evolve import Final
+class Shelf:
+    def export(self, record, to, story):
+        to.mkdir()
+        (to / "birth").write_text(str(record.birth))
+"""
+
+
+def test_export_asks_our_own_exporter(quick: Evolve, file: Path, tmp_path: Path) -> None:
+    text = file.read_text()
+    file.write_text(
+        SHELF + text.replace("births=12", "births=4, final=Final(problem, {}, Shelf())")
+    )
+    out = tmp_path / "run"
+    said = quick("run", file, "--workers", 0, "--out", out)
+    assert f"The knee is exported to {out / 'export'}" in said.out
+    assert quick("export", out, "--pick", "birth:1").status == 0
+    assert (out / "birth-1" / "birth").read_text() == "1"
+    file.write_text(text.replace("experiment = E", "other = E"))
+    said = quick("export", out, "--pick", "birth:2")
+    assert "own exporter cannot be had" in said.out
+    assert_refused(said, "Mine has no exporter")
+
+
+def test_failed_births_are_counted_by_reason(quick: Evolve, file: Path, tmp_path: Path) -> None:
+    text = file.read_text().replace(
+        "        return super()", "        int('x')\n        return super()"
+    )
+    file.write_text(text)
+    said = quick("run", file, "--births", 5, "--workers", 0, "--out", tmp_path / "run")
+    assert said.status == 0, said
+    assert "5 births failed; 5 of them: exception: ValueError: invalid literal" in said.out
 
 
 @pytest.mark.parametrize(

@@ -254,6 +254,46 @@ def test_another_process_imports_a_users_module(tmp_path: Path, pickler: str) ->
     assert "users.score is not a fitness here" in run(tmp_path, changed)
 
 
+def test_the_architecture_is_an_absolute_path_or_a_hub_id(
+    llama: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import huggingface_hub
+
+    def declared(place: Path | str) -> Function:
+        return objectives(maximise("logit"), architecture=place)(first_logit)
+
+    monkeypatch.chdir(llama.parent)
+    assert declared(llama.name).architecture == declared(Path(llama.name)).architecture == llama
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", lambda *_, **__: str(llama))
+    assert declared("some/model").architecture == llama
+
+
+def test_an_architecture_that_is_not_there_is_said_when_it_is_used(shifted: list[Shifted]) -> None:
+    nowhere = objectives(maximise("logit"), architecture="./nowhere")(first_logit)
+    score = nowhere.evaluate(shifted[:1], 0, 0)[0]
+    assert score.error is not None
+    assert score.error.startswith("invalid: There is no checkpoint directory nowhere")
+
+
+def test_a_worker_elsewhere_gets_the_drivers_architecture(tmp_path: Path) -> None:
+    (tmp_path / "here" / "model").mkdir(parents=True)
+    (tmp_path / "there").mkdir()
+    users = textwrap.dedent(USERS).replace('"total")', '"total"), architecture="model"')
+    (tmp_path / "here" / "users.py").write_text(users)
+    write = """
+        import pickle, pathlib, users
+        pathlib.Path("../there/fitness.pickle").write_bytes(pickle.dumps(users.score))
+    """
+    run(tmp_path / "here", write)
+    read = """
+        import pickle, pathlib, sys
+        sys.path.append("../here")
+        fitness = pickle.loads(pathlib.Path("fitness.pickle").read_bytes())
+        print(fitness.architecture, "users" in sys.modules)
+    """
+    assert run(tmp_path / "there", read) == f"{(tmp_path / 'here' / 'model').resolve()} True\n"
+
+
 def test_a_script_travels_by_value(tmp_path: Path) -> None:
     write = """
         import ray.cloudpickle, pathlib

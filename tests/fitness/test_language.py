@@ -116,6 +116,20 @@ def test_it_travels_small_and_keeps_its_own_tokens(
     assert LanguageLoss(llama, domains).fingerprint != fingerprint
 
 
+def test_the_architecture_is_an_absolute_path_or_a_hub_id(
+    llama: Path, domains: dict[str, np.ndarray], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import huggingface_hub
+
+    monkeypatch.chdir(llama.parent)
+    relative = LanguageLoss(Path(llama.name), domains)
+    monkeypatch.chdir("/")
+    assert relative.architecture == llama
+    assert relative.fingerprint == LanguageLoss(llama, domains).fingerprint
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", lambda *_, **__: str(llama))
+    assert LanguageLoss("some/model", domains).architecture == llama
+
+
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [

@@ -15,7 +15,7 @@ from typing import NamedTuple
 import torch
 
 from evolve.genomes.checkpoint import Source
-from evolve.genomes.preflight import merge_folder
+from evolve.genomes.preflight import DELTAS, merge_folder
 from evolve.genomes.realise.files import Blank, built, opened, written
 
 
@@ -48,13 +48,13 @@ def flat_of(base: Source, experts: tuple[Source, ...], names: tuple[str, ...]) -
     first use, 4 (1 + n_experts) bytes an element on disk.
     """
     folder = merge_folder(base, experts)
-    built(folder / "deltas.safetensors", lambda file: _subtract(file, base, experts, names))
+    built(folder / DELTAS, lambda file: _subtract(file, base, experts, names))
     return _open_flat(folder)
 
 
 @lru_cache(maxsize=8)
 def _open_flat(folder: Path) -> Flat:
-    tensors, told = opened(folder / "deltas.safetensors")
+    tensors, told = opened(folder / DELTAS)
     moved = json.loads(told["moved"])
     return Flat(
         tensors["base"],

@@ -45,6 +45,8 @@ def built(file: Path, build: Callable[[Path], None]) -> None:
         file.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(file.with_suffix(".lock")):
             if not file.is_file():
+                for left in _scratches(file):  # of processes that were killed while building
+                    left.unlink(missing_ok=True)
                 build(scratch)
                 scratch.replace(file)
     except OSError as error:
@@ -54,6 +56,12 @@ def built(file: Path, build: Callable[[Path], None]) -> None:
         ) from error
     finally:
         scratch.unlink(missing_ok=True)
+
+
+def _scratches(file: Path) -> list[Path]:
+    """What any process builds, or built, `file` under: its name with a process id as suffix."""
+    found = file.parent.iterdir()
+    return [p for p in found if p.stem == file.stem and p.suffix[1:].isdecimal()]
 
 
 @contextmanager

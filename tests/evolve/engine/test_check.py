@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -15,7 +16,7 @@ from evolve.engine.workers import InProcess
 from evolve.errors import EvolveError, ExperimentError, FitnessError
 from evolve.genome import digest
 from evolve.genomes.vector import Vector
-from tests.evolve.engine.noted import noted
+from tests.evolve.engine.noted import Noted, noted
 from tests.evolve.engine.problems import Unruly, dtlz, founders, single_search, unruly
 
 
@@ -56,6 +57,21 @@ def test_scores_the_founder_twice_and_writes_nothing(
     lines(noted(60, calls))
     assert calls == [digest(founders(1)[0])] * 2
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_final_fitness_is_tried_and_its_values_stay_sealed() -> None:
+    calls: list[str] = []
+    said = lines(noted(60, [], final=Final(Noted(calls))))
+    assert calls == [digest(founders(1)[0])]
+    assert re.fullmatch(r"ok, \d+\.\d\d s", said["final"])
+
+
+def test_a_final_fitness_that_fails_stops_with_the_reason() -> None:
+    failing = frozenset([digest(founders(1)[0])])
+    experiment = noted(60, [], final=Final(Noted([], failing=failing)))
+    words = "could not be scored by Final.fitness: (?s:.*)cannot bear this genome"
+    with pytest.raises(FitnessError, match=words):
+        lines(experiment)
 
 
 class Drifting(Vector):

@@ -228,8 +228,8 @@ def test_a_test_that_could_not_be_done_is_refused_before_any_work(
 
 def test_needs_of_the_test_are_asked_for_too(tmp_path: Path) -> None:
     """A worker must bear both fitnesses: its needs are the larger of each."""
-    from evolve.engine.run import _largest
+    from evolve.engine.run import largest
 
     ours, theirs = Needs(cpus=2.0, memory=10), Needs(gpus=1.0, memory=20, batch=4, timeout=1.0)
     pair = [Problem(dtlz2, 3, needs=ours), Problem(dtlz2, 3, needs=theirs)]
-    assert _largest(pair) == Needs(cpus=2.0, gpus=1.0, memory=20)
+    assert largest(pair) == Needs(cpus=2.0, gpus=1.0, memory=20)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from evolve.engine.fingerprint import commit_of, fingerprint
+from evolve.engine.fingerprint import changes, commit_of, fingerprint
 
 WHO = ("-c", "user.name=n", "-c", "user.email=e@example.org", "-c", "commit.gpgsign=false")
 
@@ -83,6 +83,31 @@ def test_the_fingerprint_names_what_bits_depend_on() -> None:
     assert packages["torch"] == version("torch")
     assert packages["evolve"] == version("evolve")
     assert json.loads(json.dumps(found)) == found
+    assert found["device"] == "cpu"
+
+
+def test_the_device_is_named_where_gpus_are_needed(monkeypatch: pytest.MonkeyPatch) -> None:
+    import torch
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda: "a GPU")
+    assert fingerprint(gpus=0.5)["device"] == "a GPU"
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert fingerprint(gpus=0.5)["device"] == "cuda of the workers"
+    assert fingerprint()["instructions"] == torch.backends.cpu.get_cpu_capability()
+
+
+def test_versions_that_changed_are_named() -> None:
+    now = fingerprint()
+    assert changes(json.loads(json.dumps(now)), now) == ""
+    packages = now["packages"]
+    assert isinstance(packages, dict)
+    then = {**now, "python": "3.0", "packages": {**packages, "torch": "1.0", "gone": "2"}}
+    assert changes(then, now) == (
+        f"python 3.0 -> {platform.python_version()}, torch 1.0 -> {packages['torch']}, "
+        "gone 2 -> none"
+    )
+    assert changes(None, now) == "", "begun before fingerprints were written"
 
 
 def test_a_package_that_is_not_installed_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:

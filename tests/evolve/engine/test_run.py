@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import closing, nullcontext
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
 import evolve
 import evolve.engine.run
-from evolve import Experiment, Final, Free, Objective, Record, Run
+from evolve import Experiment, Final, Free, Objective
 from evolve.engine.run import conduct, hire
 from evolve.engine.workers import InProcess
-from evolve.errors import ExperimentError, ExportError, StoreError, WorkerError
+from evolve.errors import CheckpointError, ExperimentError, StoreError, WorkerError
+from evolve.genome import digest
 from evolve.genomes.vector import Vector
 from evolve.store.ledger import Ledger
+from evolve.streams import Stream, rng_for
 from fitness.problems import Problem, dtlz2
 from tests.evolve.engine.noted import Noted, noted
 from tests.evolve.engine.problems import Unruly, dtlz, dtlz_search, unruly
@@ -241,6 +243,71 @@ def test_a_fitness_that_calls_exit_ends_its_evaluation_only(tmp_path: Path) -> N
     assert {record.score.error for record in run.records} == {"exception: SystemExit: no data"}
 
 
+@dataclass(frozen=True, eq=False)
+class Costly(Vector):
+    """Notes where it is expressed; its expression may fail."""
+
+    noted: ClassVar[list[str]] = []
+    failing: ClassVar[list[Exception]] = []
+
+    def express(self) -> Any:
+        self.noted.append(digest(self))
+        if self.failing:
+            raise self.failing[0]
+        return super().express()
+
+
+def costly(births: int, calls: list[str], final: bool = False) -> Experiment[Vector]:
+    """Its founders are `Costly`; its fitness expresses nothing."""
+
+    def search() -> Any:
+        found = dtlz_search()
+        found.founders = tuple(Costly(each.values, each.box) for each in found.founders)
+        return found
+
+    twins = [Costly(each.values / 2, each.box) for each in dtlz_search().founders]
+    test: Final[Vector] = Final(Noted(calls), {"a": twins[:2], "b": twins[2:4]})
+    fitness = Noted(calls)
+    return replace(dtlz(births), search=search, fitness=fitness, final=test if final else None)
+
+
+@pytest.fixture
+def fresh() -> Iterator[None]:
+    Costly.noted.clear()
+    yield
+    Costly.noted.clear()
+    Costly.failing.clear()
+
+
+@pytest.mark.usefixtures("fresh")
+def test_the_first_founder_and_baselines_are_expressed_before_the_clock(tmp_path: Path) -> None:
+    experiment = costly(12, [], final=True)
+    evolve.run(experiment, tmp_path / "run")
+    assert experiment.final is not None
+    firsts = [group[0] for group in experiment.final.baselines.values()]
+    founder = experiment.search().ask(0, rng_for(0, 0, Stream.ASK)).genome
+    assert Costly.noted == [digest(each) for each in (founder, *firsts)]
+    evolve.run(experiment, tmp_path / "run", resume=True)
+    assert len(Costly.noted) == 3, "a finished run needs none"
+
+
+@pytest.mark.usefixtures("fresh")
+def test_a_founder_that_cannot_be_built_is_one_error_before_work(tmp_path: Path) -> None:
+    calls: list[str] = []
+    Costly.failing.append(CheckpointError("model.safetensors is truncated"))
+    with pytest.raises(CheckpointError, match="is truncated"):
+        evolve.run(costly(12, calls), tmp_path / "run")
+    assert calls == []
+    Costly.failing.clear()
+    assert len(evolve.run(costly(12, calls), tmp_path / "run").records) == 12, "mended, it runs"
+
+
+@pytest.mark.usefixtures("fresh")
+def test_any_other_trouble_of_a_founder_is_the_evaluations(tmp_path: Path) -> None:
+    Costly.failing.append(RuntimeError("not mine"))
+    assert len(evolve.run(costly(12, []), tmp_path / "run").records) == 12
+
+
 # --- objectives ------------------------------------------------------------------------------
 
 
@@ -252,87 +319,3 @@ def test_objectives_that_cannot_be_told_apart_are_refused(
     with pytest.raises(ExperimentError, match=r"objectives \[.*\]; give one or more, each with"):
         evolve.run(replace(dtlz(20), fitness=fitness), tmp_path / "run")
     assert not (tmp_path / "run").exists()
-
-
-# --- the export ------------------------------------------------------------------------------
-
-
-@dataclass
-class Shelf:
-    """An exporter that keeps what it was given; refuses while `full`."""
-
-    full: bool = False
-    given: list[tuple[Record[Vector], Path, Mapping[str, str]]] = field(default_factory=list)
-
-    def export(self, record: Record[Vector], to: Path, story: Mapping[str, str]) -> None:
-        if self.full:
-            raise ExportError("no room")
-        to.mkdir()
-        self.given.append((record, to, story))
-
-
-def exporting(births: int, shelf: Shelf, calls: list[str]) -> Experiment[Vector]:
-    return replace(dtlz(births), final=Final(Noted(calls), exporter=shelf))
-
-
-def test_the_knee_is_exported_once_with_its_story(tmp_path: Path) -> None:
-    shelf, out = Shelf(), tmp_path / "run"
-    run: Run[Vector] = evolve.run(exporting(20, shelf, []), out)
-    ((record, to, story),) = shelf.given
-    assert (record.digest, to) == (run.knee().digest, out / "export")
-    assert set(story) == {"Scores", "Lineage", "Experiment"}
-    assert (
-        f"| f1 | {record.score.values[0]:.6g} | {record.score.values[0]:.6g} |"
-        in (story["Scores"])
-    )
-    evolve.run(exporting(20, shelf, []), out, resume=True)
-    assert len(shelf.given) == 1
-
-
-def test_a_failed_export_is_tried_again_by_resume_and_nothing_else_is(tmp_path: Path) -> None:
-    shelf, calls = Shelf(full=True), list[str]()
-    with pytest.raises(ExportError, match="no room"):
-        evolve.run(exporting(20, shelf, calls), tmp_path / "run")
-    tested = len(calls)
-    assert tested == len({row.digest for row in evolve.load(tmp_path / "run").final})
-    shelf.full = False
-    evolve.run(exporting(20, shelf, calls), tmp_path / "run", resume=True)
-    assert len(shelf.given) == 1
-    assert len(calls) == tested
-
-
-def test_without_a_front_nothing_is_exported(tmp_path: Path) -> None:
-    shelf = Shelf()
-    fitness = Unruly("raise", tmp_path, share=2.0)
-    experiment = replace(unruly("raise", tmp_path, births=8), fitness=fitness)
-    final = Final(fitness, exporter=shelf)
-    run = evolve.run(replace(experiment, final=final), tmp_path / "run")
-    assert (run.front, run.final, shelf.given) == ((), [], [])
-
-
-# --- watching --------------------------------------------------------------------------------
-
-
-@dataclass
-class Onlooker:
-    """Writes down what it sees."""
-
-    seen: list[object] = field(default_factory=list)
-
-    def started(self, experiment: Experiment[Any], births: int) -> None:
-        self.seen.append((experiment.name, births))
-
-    def told(self, record: Record[Any]) -> None:
-        self.seen.append(record.birth)
-
-    def says(self, words: str) -> None:
-        self.seen.append(words.split()[0])
-
-
-def test_a_watcher_sees_all_and_again_what_is_replayed(tmp_path: Path) -> None:
-    first, second = Onlooker(), Onlooker()
-    conduct(dtlz(13), tmp_path / "run", watcher=first)
-    assert first.seen == [("dtlz2", 13), *range(13)]
-    longer = exporting(15, Shelf(), [])
-    conduct(longer, tmp_path / "run", resume=True, births=15, watcher=second)
-    assert second.seen == [("dtlz2", 15), *range(15), "Testing", "Exporting"]

@@ -121,7 +121,12 @@ def test_a_folder_of_its_name_is_no_module(
         ("import no_such_module_at_all", "ModuleNotFoundError: No module named 'no_such_module"),
         ("raise OSError('the data is away')", "OSError: the data is away"),
         ("def", "SyntaxError: invalid syntax"),
-        (GOOD.format(0), "ExperimentError: Experiment.births is 0; give 1 or more."),
+        (GOOD.format(0), "ExperimentError: Experiment.births is 0; give 1 or more. (at line 3)"),
+        ("x = 1\n\ny = x / 0", "ZeroDivisionError: division by zero (at line 3)"),
+        (
+            "def f():\n    int('a')\nf()",
+            "ValueError: invalid literal for int() with base 10: 'a' (at line 2)",
+        ),
     ],
 )
 def test_the_error_of_an_import_is_shown(tmp_path: Path, text: str, words: str) -> None:

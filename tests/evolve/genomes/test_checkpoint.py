@@ -76,6 +76,18 @@ def test_hashes_are_remembered_on_disk(copy: Path, monkeypatch: pytest.MonkeyPat
     assert Source.of(copy).digest == digest
 
 
+def test_a_cache_that_cannot_be_written_costs_time_only(
+    copy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from evolve.genomes import checkpoint
+
+    digest = Source.of(copy).digest
+    checkpoint._sha256.cache_clear()
+    (tmp_path / "file").write_text("no folder")
+    monkeypatch.setenv("EVOLVE_CACHE", str(tmp_path / "file"))
+    assert Source.of(copy).digest == digest
+
+
 def test_mapped_tensors_are_private(family: Family) -> None:
     source = Source.of(family[0])
     name = "model.embed_tokens.weight"

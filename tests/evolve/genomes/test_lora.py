@@ -6,13 +6,16 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from evolve.errors import CheckpointError
 from evolve.genome import digest
+from evolve.genomes.checkpoint import Source
 from evolve.genomes.merge import MergeRecipe, MergeSpace
 from evolve.genomes.methods import Method
 from tests.evolve.genomes.conftest import Family
+from tests.evolve.genomes.test_preflight import Disk
 
 MODULE = "model.layers.1.self_attn.q_proj"
 
@@ -86,8 +89,71 @@ def test_it_is_merged_once(family: Family, adapter: Path, monkeypatch: pytest.Mo
 
     monkeypatch.setattr(lora, "_merge", never)
     assert space_of(family, adapter).experts == before.experts
-    leftovers = [p for p in before.experts[0].weights.parent.iterdir() if p.name.startswith("tmp")]
+    leftovers = [p for p in before.experts[0].weights.parent.iterdir() if p.suffix == ".part"]
     assert leftovers == []
+
+
+def test_what_a_killed_merge_left_is_no_obstacle(
+    family: Family, adapter: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("EVOLVE_CACHE", str(tmp_path))
+    weights = Source.of(adapter, Source.of(family[0])).weights
+    left = weights.with_suffix(".part")
+    left.mkdir(parents=True)
+    (left / "half.safetensors").write_bytes(b"half")
+    assert space_of(family, adapter).experts[0].weights == weights
+    assert not left.exists()
+    assert not (weights / "half.safetensors").exists()
+
+
+def test_a_cache_that_cannot_be_written_or_fills_up(
+    family: Family, adapter: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from evolve.genomes import lora
+
+    (tmp_path / "file").write_text("no folder")
+    monkeypatch.setenv("EVOLVE_CACHE", str(tmp_path / "file"))
+    with pytest.raises(CheckpointError, match=r"file cannot be used .*set EVOLVE_CACHE"):
+        space_of(family, adapter)
+    base = Source.of(family[0])
+    with pytest.raises(CheckpointError, match=r"mine cannot be merged into .*set EVOLVE_CACHE"):
+        lora.merge_adapter(Source.of(adapter, base), base)
+    monkeypatch.setenv("EVOLVE_CACHE", str(tmp_path / "cache"))
+    for error in (OSError(28, "No space left"), SafetensorError("IoError: StorageFull")):
+
+        def full(adapter: Path, base: Path, to: Path, error: Exception = error) -> None:
+            to.mkdir()
+            raise error
+
+        monkeypatch.setattr(lora, "_merge", full)
+        with pytest.raises(CheckpointError, match=r"(No space|StorageFull).*free some disk"):
+            space_of(family, adapter)
+        assert {path.suffix for path in (tmp_path / "cache" / "lora").iterdir()} <= {".lock"}
+
+
+def test_the_disk_is_checked_before_an_adapter_is_merged(
+    family: Family, adapter: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from evolve.genomes import lora, preflight
+
+    monkeypatch.setenv("EVOLVE_CACHE", str(tmp_path))
+    size = sum(entry.size for entry in Source.of(family[0]).entries.values())
+    needed = size * 4  # the merged adapter; with our arithmetic also base, two deltas and ranks
+    merge = lora._merge
+
+    def never(*_: object) -> None:
+        raise AssertionError("merged")
+
+    monkeypatch.setattr(lora, "_merge", never)
+    for free, method in ((needed - 1, Method.NUSLERP), (needed + 14 * size - 1, Method.TIES)):
+        monkeypatch.setattr(preflight.shutil, "disk_usage", lambda _, free=free: Disk(free))
+        with pytest.raises(CheckpointError, match=r"1 adapters to be merged\) needs up to"):
+            MergeSpace.of(family[0], [adapter, family[1][0]], method=method)
+    monkeypatch.setattr(lora, "_merge", merge)
+    monkeypatch.setattr(preflight.shutil, "disk_usage", lambda _: Disk(needed + 14 * size))
+    space = MergeSpace.of(family[0], [adapter, family[1][0]], method=Method.TIES)
+    monkeypatch.setattr(preflight.shutil, "disk_usage", lambda _: Disk(14 * size))
+    assert space_of(family, adapter).experts == space.experts  # merged, and counted no more
 
 
 def test_an_adapter_of_another_base_is_refused(

@@ -66,6 +66,53 @@ def test_another_architecture(family: Family, odd: Path, key: str, value: object
     refused(family[0], odd, f"{key} is .* and {value!r}")
 
 
+def reconfigure(folder: Path, **changed: object) -> None:
+    """Writes `changed` into the config; what is None goes."""
+    config = json.loads((folder / "config.json").read_text())
+    kept = {key: value for key, value in {**config, **changed}.items() if value is not None}
+    (folder / "config.json").write_text(json.dumps(kept))
+
+
+@pytest.mark.parametrize(
+    ("text", "changed"),
+    [
+        (
+            "rope_parameters is .*10000.* and .*500000",
+            {"rope_theta": 5e5, "rope_parameters": None},
+        ),
+        (
+            "rope_parameters is .*default.* and .*linear",
+            {"rope_parameters": {"rope_type": "linear", "factor": 2.0, "rope_theta": 10000.0}},
+        ),
+        ("rms_norm_eps is 1e-06 .* and 1e-05", {"rms_norm_eps": 1e-5}),
+        ("sliding_window is None .* and 16", {"sliding_window": 16}),
+    ],
+)
+def test_another_position_encoding_or_norm_of_the_same_shapes(
+    family: Family, odd: Path, text: str, changed: Mapping[str, object]
+) -> None:
+    reconfigure(odd, **changed)
+    refused(family[0], odd, text)
+
+
+def test_the_same_encoding_written_differently(family: Family, odd: Path) -> None:
+    reconfigure(odd, rope_parameters=None, rms_norm_eps=None)  # the defaults
+    preflight.check(family[0], [odd], Method.LINEAR)
+    reconfigure(odd, rope_theta=10000.0, rope_scaling=None, rms_norm_eps=1e-6)  # of old files
+    preflight.check(family[0], [odd], Method.LINEAR)
+
+
+def test_configs_that_transformers_cannot_read_are_compared_as_written(
+    family: Family, odd: Path, tmp_path: Path
+) -> None:
+    base = Path(shutil.copytree(family[0], tmp_path / "base"))
+    for folder in (base, odd):
+        reconfigure(folder, model_type="our_own", rope_parameters=None)
+    preflight.check(base, [odd], Method.LINEAR)
+    reconfigure(odd, rope_theta=5e5)
+    refused(base, odd, "rope_theta is None in .* and 500000.0 in")
+
+
 def test_a_missing_and_an_added_tensor(family: Family, odd: Path) -> None:
     rewrite(odd, {"model.norm.weight": None})
     refused(family[0], odd, r"base has the tensor model\.norm\.weight, .*odd has not")
@@ -137,7 +184,7 @@ def test_too_little_memory_or_disk(
         preflight.check(*family, Method.LINEAR)
     monkeypatch.setattr(preflight, "_free_memory", lambda: None)
     monkeypatch.setattr(preflight.shutil, "disk_usage", lambda _: Disk(free=0))
-    with pytest.raises(CheckpointError, match=r"3 experts need up to .* set EVOLVE_CACHE"):
+    with pytest.raises(CheckpointError, match=r"3 experts .*needs up to .* set EVOLVE_CACHE"):
         MergeSpace.of(*family, method=Method.LINEAR)
     MergeSpace.of(*family, method=Method.KARCHER)  # caches nothing
 
@@ -149,6 +196,17 @@ def test_what_is_cached_needs_no_disk(
     MergeSpace.of(*family, method=Method.LINEAR).soup().express()
     monkeypatch.setattr(preflight.shutil, "disk_usage", lambda _: Disk(free=0))
     MergeSpace.of(*family, method=Method.LINEAR)
+
+
+def test_a_failed_build_counts_as_nothing(
+    family: Family, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("EVOLVE_CACHE", str(tmp_path))
+    space = MergeSpace.of(*family, method=Method.LINEAR)
+    preflight.merge_folder(space.base, space.experts).mkdir(parents=True)
+    monkeypatch.setattr(preflight.shutil, "disk_usage", lambda _: Disk(free=0))
+    with pytest.raises(CheckpointError, match="needs up to"):
+        MergeSpace.of(*family, method=Method.LINEAR)
 
 
 def test_an_adapter_of_another_kind(family: Family, tmp_path: Path) -> None:

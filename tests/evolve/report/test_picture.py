@@ -68,6 +68,12 @@ def test_with_one_objective_there_is_none(tmp_path: Path) -> None:
     assert picture(run, tmp_path / "front.png").startswith("No picture")
 
 
+def test_a_full_disk_is_said_and_no_error(tmp_path: Path) -> None:
+    place = tmp_path / "missing" / "front.png"
+    found = picture(written(tmp_path / "run"), place)
+    assert found.startswith("No picture: [Errno 2] No such file or directory")
+
+
 def test_a_missing_library_is_said_and_no_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -60,6 +60,14 @@ def test_failures_are_counted_by_their_words(tmp_path: Path) -> None:
     assert failures(run.records) == {"timeout: 3 s": 2, "x": 1}
 
 
+def test_a_long_list_of_failures_is_cut_after_the_commonest(tmp_path: Path) -> None:
+    lost = [Score.failed(f"exception: gene {n:02}") for n in range(30)]
+    shown = text(written(tmp_path / "run", [PLAIN[0], *lost, lost[-1]]))
+    assert "18 other reasons" in shown
+    assert shown.count("exception: gene") == 12
+    assert "gene 29" in shown
+
+
 def test_text_says_where_it_stands(tmp_path: Path) -> None:
     run = written(tmp_path / "run", final=True, name="[bold]merge[/bold] [/x]")
     shown = text(run)

@@ -97,7 +97,7 @@ def test_all_is_there_after_closing(ledger: Ledger) -> None:
     ledger.committed(0, 0)
     before = ledger.digest()
     ledger.close()
-    with closing(Ledger.open(ledger.folder, write=False)) as again:
+    with closing(Ledger.open(ledger.folder, write=True)) as again:
         (record,) = again.records()
         assert again.digest() == before
         assert again.begin_epoch({}) == 2

@@ -55,6 +55,23 @@ def test_a_failed_build_leaves_nothing(tmp_path: Path) -> None:
     assert {path.suffix for path in tmp_path.iterdir()} <= {".lock"}
 
 
+def test_what_a_killed_process_left_is_removed(tmp_path: Path) -> None:
+    file = tmp_path / "random-2.0+cpu.safetensors"
+    stale = tmp_path / "random-2.0+cpu.999999999"
+    others = [tmp_path / "deltas.12", tmp_path / "random-2.0+cpu.lock", tmp_path / "random-2.0"]
+    for path in (stale, *others):
+        path.write_bytes(b"half")
+    built(file, lambda scratch: written_to(scratch))
+    assert file.is_file()
+    assert not stale.exists()
+    assert all(path.exists() for path in others)
+
+
+def written_to(file: Path) -> None:
+    with written(file, {"x": Blank("U8", (2,))}, {}):
+        pass
+
+
 def test_a_disk_that_is_too_small_is_an_error_not_a_crash(tmp_path: Path) -> None:
     def huge(file: Path) -> None:
         with written(file, {"x": Blank("U8", (1 << 60,))}, {}):

@@ -134,6 +134,28 @@ def test_express_repeats_its_bits_and_leaves_global_generators_alone(
     assert {tensor.dtype for tensor in first.values()} == {torch.bfloat16}
 
 
+@pytest.mark.parametrize("method", [m for m in Method if m.ours])
+def test_the_first_express_builds_what_all_recipes_read(
+    family: Family, method: Method, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A founder is enough: one without densities too, and the base itself."""
+    from evolve.genomes.realise import cache, levels
+
+    monkeypatch.setenv("EVOLVE_CACHE", str(tmp_path))
+    space = MergeSpace.of(*family, method=method)
+    space.founders()[0].express()
+
+    def never(*_: object) -> None:
+        raise AssertionError("built later")
+
+    monkeypatch.setattr(cache, "_subtract", never)
+    monkeypatch.setattr(levels, "_rank", never)
+    cache._open_flat.cache_clear()
+    levels._open_levels.cache_clear()
+    drawn(space, 0).express()
+    MergeRecipe.unpack(drawn(space, 1).pack()).express()
+
+
 def test_threads_do_not_change_bits(untied: Family) -> None:
     recipe = drawn(MergeSpace.of(*untied, method=Method.TIES), 0)
     n_threads = torch.get_num_threads()
