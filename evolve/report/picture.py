@@ -16,14 +16,17 @@ def picture(run: Run[Any], path: Path) -> str:
         return "No picture: it takes two objectives or more, and a front."
     scored = [r for r in run.records if r.score.error is None and r.score.violation <= 0]
     front = {record.birth for record in run.front}
-    points = [
-        Point("", "founder" if r.operator == "founder" else "scored", r.score.values)
-        for r in scored
-        if r.birth not in front
-    ]
+    children = [r for r in scored if r.operator != "founder"]
+    points = [Point("", "scored", r.score.values) for r in children if r.birth not in front]
     points += [Point("", "front", r.score.values) for r in run.front]
-    for row in run.final:
-        if row.role == "baseline" and row.validation.error is None:
+    tested = [r for r in run.final if r.role == "baseline" and r.validation.error is None]
+    founders = {r.digest: r.birth for r in scored if r.operator == "founder"}
+    parents = {each: "" for each, birth in founders.items() if birth not in front}
+    parents |= {row.digest: row.name for row in tested if row.digest in founders}
+    values = {r.digest: r.score.values for r in scored}
+    points += [Point(name, "founder", values[each]) for each, name in parents.items()]
+    for row in tested:
+        if row.digest not in parents:
             points.append(Point(row.name, "baseline", row.validation.values))
     for objective in run.objectives:
         best = run.best(objective.name)

@@ -13,6 +13,7 @@ from evolve.report import picture as module
 from evolve.report.front import Point
 from evolve.report.picture import picture
 from evolve.score import Objective, Score
+from evolve.store.run import FinalRow
 from tests.evolve.cases import F
 from tests.evolve.report.runs import PLAIN, written
 
@@ -54,6 +55,23 @@ def test_founders_that_are_beaten_are_told_from_their_children(
     picture(written(tmp_path / "run", scores), tmp_path / "front.png")
     kinds = Counter(point.kind for point in drawn)
     assert kinds == {"founder": 2, "scored": 1, "front": 1, "extreme": 2, "knee": 1}
+
+
+def test_a_baseline_that_is_a_founder_is_drawn_once_as_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn: list[Point] = []
+    monkeypatch.setattr(module, "draw_front", lambda points, *rest: drawn.extend(points))
+    scores = [Score((8.0, 8.0)), Score((7.0, 7.0)), Score((1.0, 1.0))]
+    run = written(tmp_path / "run", scores)
+    first, other = run.records[0], Score((5.0, 5.0))
+    vars(run)["final"] = [
+        FinalRow("expert", "baseline", first.digest, None, first.score, first.score),
+        FinalRow("static", "baseline", "elsewhere", None, other, other),
+    ]
+    picture(run, tmp_path / "front.png")
+    found = [(p.label, p.kind) for p in drawn if tuple(p.values) in {(8.0, 8.0), (5.0, 5.0)}]
+    assert sorted(found) == [("expert", "founder"), ("static", "baseline")]
 
 
 @pytest.mark.parametrize("scores", [[], PLAIN[-2:]])
