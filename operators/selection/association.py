@@ -16,6 +16,7 @@ from torch import Tensor
 
 _TIE = 1e-12
 _TILE = 1 << 18  # float64 numbers held at once
+_WORTH = 40  # lines tried in the time of one candidate of the look-up, measured on a CPU
 _EXACT = 1e-9  # how near a coordinate times divisions must be to a whole number
 
 
@@ -33,7 +34,7 @@ class Lattice:
 def lattice_of(points: Tensor) -> Lattice | None:
     """The lattice of `points` (r, m) float64, in any order; None if they are not one.
 
-    None as well where a look-up does not pay: a candidate costs as much as some 16 lines tried.
+    None as well where a look-up does not pay: a candidate costs as much as some 40 lines tried.
     """
     r, m = points.shape
     divisions = 1
@@ -43,7 +44,7 @@ def lattice_of(points: Tensor) -> Lattice | None:
     places = whole.round().to(torch.int64)
     exact = bool(((whole - places).abs() < _EXACT).all() and (places.sum(1) == divisions).all())
     n_candidates = (2 * _span(m)) ** (m - 1)
-    if not exact or math.comb(divisions + m - 1, m - 1) != r or 16 * n_candidates >= r:
+    if not exact or math.comb(divisions + m - 1, m - 1) != r or _WORTH * n_candidates >= r:
         return None
     rows = torch.full(((divisions + 1) ** (m - 1),), r, dtype=torch.int64, device=points.device)
     place = (places[:, : m - 1] * _strides(m, divisions, points.device)).sum(1)

@@ -8,6 +8,7 @@ of integer comparisons. Both give the same ranks, bit for bit. Of order n m memo
 
 from __future__ import annotations
 
+import functools
 import importlib.util
 
 import numpy as np
@@ -18,7 +19,8 @@ from operators.selection.arguments import check_costs, check_violation
 
 UNRANKED = torch.iinfo(torch.int64).max
 _TILE = 1 << 22  # comparisons held at once, one byte each
-_BLOCK = 256  # rows compared among themselves before they filter the rest
+_DEVICE_TILE = 1 << 28  # the same on a GPU, which needs larger pieces of work
+_BLOCK = 255  # rows compared with a tile's worth of others: their count fits a byte
 _MOOCORE_OBJECTIVES = 32  # moocore takes 255; its cost grows as n^2 log^(m-2) n
 
 
@@ -34,15 +36,23 @@ def fronts(costs: Tensor, violation: Tensor | None = None, enough: int | None = 
     """
     check_costs(costs, "fronts")
     check_violation(violation, costs, "fronts")
-    n = costs.shape[0]
     if enough is not None and enough < 1:
         raise ValueError(f"fronts got enough={enough}, expected 1 or more; None ranks every row.")
-    wanted = n if enough is None else min(enough, n)
+    return ranked(costs, violation, len(costs) if enough is None else enough)[0]
+
+
+def ranked(costs: Tensor, violation: Tensor | None, enough: int) -> tuple[Tensor, Tensor]:
+    """`fronts` of checked arguments, and (n,) bool: the rows that are feasible."""
+    n = costs.shape[0]
+    wanted = min(enough, n)
     feasible, valid = feasibility(costs, violation)
+    n_feasible = int(feasible.sum())
+    if n_feasible == n:
+        return _stopped(_by_dominance(costs.double(), wanted), wanted), feasible
     rank = torch.full((n,), UNRANKED, dtype=torch.int64, device=costs.device)
-    n_fronts, n_feasible, n_valid = 0, int(feasible.sum()), int(valid.sum())
+    n_fronts, n_valid = 0, int(valid.sum())
     if n_feasible:
-        found = _ranked(costs[feasible].double(), min(wanted, n_feasible))
+        found = _by_dominance(costs[feasible].double(), min(wanted, n_feasible))
         rank[feasible] = found
         n_fronts = int(found[found != UNRANKED].max()) + 1
     if n_feasible < min(wanted, n_valid) and violation is not None:
@@ -52,7 +62,7 @@ def fronts(costs: Tensor, violation: Tensor | None = None, enough: int | None = 
         n_fronts += levels.numel()
     if n_valid < wanted:
         rank[~valid] = n_fronts
-    return _stopped(rank, wanted)
+    return _stopped(rank, wanted), feasible
 
 
 def feasibility(costs: Tensor, violation: Tensor | None) -> tuple[Tensor, Tensor]:
@@ -67,46 +77,61 @@ def feasibility(costs: Tensor, violation: Tensor | None) -> tuple[Tensor, Tensor
 def peeled(costs: Tensor, wanted: int) -> Tensor:
     """(n,) int64 fronts of finite costs (n, m) in plain torch, on their device.
 
-    Stops after the front with which `wanted` rows are ranked. Rows are made distinct and sorted
-    by the sum of their ranks per objective: then a dominator always comes first, `<=` in every
-    objective is dominance, and what is non-dominated among the first rows left is so for good.
+    Stops after the front with which `wanted` rows are ranked. Rows are made distinct; then `<=`
+    in every objective is dominance, and a row's dominators are counted once (n^2 m / 2
+    comparisons). A front is the rows that have none left, and takes itself off the counts of the
+    others (as many again over all fronts). One host synchronisation a front: its two sizes.
     """
     dense = torch.stack([torch.unique(c, return_inverse=True)[1] for c in costs.unbind(1)], 1)
     rows, inverse, copies = torch.unique(dense, dim=0, return_inverse=True, return_counts=True)
-    order = rows.sum(1).argsort(stable=True)
+    order = rows.sum(1).argsort()  # dominators come first
     small = torch.int16 if costs.shape[0] < 1 << 15 else torch.int32  # more lanes a comparison
-    left = rows[order].to(small).T.contiguous()  # (m, u)
-    number = order  # which distinct row each column of `left` is
-    rank = torch.full_like(copies, UNRANKED)
+    left, copies = rows[order].to(small).T.contiguous(), copies[order]  # (m, u), (u,)
+    number = torch.arange(len(rows), device=costs.device)  # which row each column of `left` is
+    found = torch.full_like(order, UNRANKED)
+    dominators = _dominators(left)
     done, front = 0, 0
-    while done < wanted and number.numel():
-        first = _first_front(left)
-        rank[number[first]] = front
-        done += int(copies[number[first]].sum())
-        left, number, front = left[:, ~first], number[~first], front + 1
+    while done < wanted and len(number):
+        free = dominators == 0
+        sizes = torch.stack([free.sum(), torch.where(free, copies[number], 0).sum()])
+        n_free, n_rows = sizes.tolist()
+        gone, stay = _split(free, n_free)
+        found[number[gone]] = front
+        first, left, number = left[:, gone], left[:, stay], number[stay]
+        dominators = dominators[stay] - _count_below(first, left)
+        done, front = done + n_rows, front + 1
+    rank = torch.empty_like(found)
+    rank[order] = found
     return rank[inverse]
 
 
-def _first_front(columns: Tensor) -> Tensor:
-    """(u,) bool: the non-dominated ones of `columns` (m, u), distinct and dominators first."""
-    member = torch.ones(columns.shape[1], dtype=torch.bool, device=columns.device)
-    place = torch.arange(columns.shape[1], device=columns.device)
-    while place.numel():
-        head, rest = columns[:, :_BLOCK], columns[:, _BLOCK:]
-        within = _all_below(head, head).fill_diagonal_(False).any(0)
-        member[place[: head.shape[1]][within]] = False
-        beaten = _beaten(head[:, ~within], rest)
-        place = place[head.shape[1] :]
-        member[place[beaten]] = False
-        place, columns = place[~beaten], rest[:, ~beaten]
-    return member
+def _dominators(columns: Tensor) -> Tensor:
+    """(u,) int32: how many of the distinct columns (m, u), dominators first, dominate each."""
+    count = torch.zeros(columns.shape[1], dtype=torch.int32, device=columns.device)
+    for start in range(0, columns.shape[1], _BLOCK):
+        tail = columns[:, start:]
+        count[start:] += _count_below(tail[:, :_BLOCK], tail)
+    return count - 1  # itself
 
 
-def _beaten(by: Tensor, columns: Tensor) -> Tensor:
-    """(u,) bool: is each of `columns` (m, u) dominated by one of `by`; one tile at once."""
-    step = max(1, _TILE // by.shape[1])
-    parts = [_all_below(by, part).any(0) for part in torch.split(columns, step, dim=1)]
-    return torch.cat(parts)
+def _count_below(by: Tensor, columns: Tensor) -> Tensor:
+    """(u,) int32: how many of `by` (m, p) are <= each of `columns` (m, u); a tile at once."""
+    count = torch.zeros(columns.shape[1], dtype=torch.int32, device=columns.device)
+    tile = _TILE if columns.device.type == "cpu" else _DEVICE_TILE
+    for block in torch.split(by, _BLOCK, dim=1):
+        step = max(1, tile // max(1, block.shape[1]))
+        parts = [
+            _all_below(block, part).view(torch.uint8).sum(0, dtype=torch.uint8)  # quickest by far
+            for part in torch.split(columns, step, dim=1)
+        ]
+        count += torch.cat(parts)
+    return count
+
+
+def _split(chosen: Tensor, n_chosen: int) -> tuple[Tensor, Tensor]:
+    """Indices where `chosen` (u,) bool is true, and where it is not; sizes are known: no wait."""
+    order = chosen.logical_not().to(torch.int8).argsort(stable=True)
+    return order[:n_chosen], order[n_chosen:]
 
 
 def _all_below(a: Tensor, b: Tensor) -> Tensor:
@@ -117,14 +142,14 @@ def _all_below(a: Tensor, b: Tensor) -> Tensor:
     return below
 
 
-def _ranked(costs: Tensor, wanted: int) -> Tensor:
+def _by_dominance(costs: Tensor, wanted: int) -> Tensor:
     """Fronts of finite float64 costs by the quickest way at hand; may rank more than `wanted`."""
     m = costs.shape[1]
     if m == 1:
         level: Tensor = torch.unique(costs[:, 0], return_inverse=True)[1]
         return level
     here = costs.device.type == "cpu" and m <= _MOOCORE_OBJECTIVES
-    if here and importlib.util.find_spec("moocore") is not None:
+    if here and _has_moocore():
         import moocore
 
         ranks: np.ndarray = moocore.pareto_rank(costs.detach().numpy())
@@ -134,6 +159,11 @@ def _ranked(costs: Tensor, wanted: int) -> Tensor:
 
 def _stopped(rank: Tensor, wanted: int) -> Tensor:
     """`rank` with every front after the one that reaches `wanted` rows unranked."""
-    counts = torch.bincount(rank[rank != UNRANKED])
+    counts = torch.bincount(rank.clamp(max=rank.numel()))[: rank.numel()]
     last = (counts.cumsum(0) < wanted).sum()
     return torch.where(rank > last, UNRANKED, rank)
+
+
+@functools.cache
+def _has_moocore() -> bool:
+    return importlib.util.find_spec("moocore") is not None

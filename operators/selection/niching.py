@@ -46,7 +46,7 @@ def _closest(niche: Tensor, distance: Tensor, key: Tensor, n_niches: int) -> Ten
     least = least.scatter_reduce(0, niche, distance, "amin")
     tied = distance == least[niche]
     first = key.new_full((n_niches,), niche.numel())
-    first = first.scatter_reduce(0, niche[tied], key[tied], "amin")
+    first = first.scatter_reduce(0, niche, torch.where(tied, key, niche.numel()), "amin")
     return tied & (key == first[niche])
 
 

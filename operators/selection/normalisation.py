@@ -9,7 +9,9 @@ fall-backs.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Self
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -32,25 +34,28 @@ class Memory:
     worst: Tensor
     extremes: Tensor
 
+    @classmethod
+    def blank(cls, n_objectives: int) -> Self:
+        """The memory of nothing seen yet: +inf, -inf, +inf."""
+        none = torch.full((n_objectives,), torch.inf, dtype=torch.float64)
+        return cls(none, -none, none.expand(n_objectives, n_objectives).clone())
 
-def remembered(memory: Memory | None, feasible: Tensor, first: Tensor) -> Memory:
+
+def remembered(memory: Memory, feasible: Tensor, first: Tensor) -> Memory:
     """The memory after seeing `feasible` (n, m) float64, n >= 1, of which `first` is front 0.
 
     Extremes minimise the achievement scalarising function (eq. 4) over the old extremes and
     front 0; ties go to the old ones, then to the lowest row.
     """
-    ideal, worst = feasible.amin(0).cpu(), feasible.amax(0).cpu()
-    choice = first
-    if memory is not None:
-        ideal = torch.minimum(ideal, memory.ideal)
-        worst = torch.maximum(worst, memory.worst)
-        choice = torch.cat([memory.extremes.to(first.device), first])
+    ideal = torch.minimum(feasible.amin(0).cpu(), memory.ideal)
+    worst = torch.maximum(feasible.amax(0).cpu(), memory.worst)
+    choice = torch.cat([memory.extremes.to(first.device), first])
     away = choice - ideal.to(choice.device)
     away = torch.where(away < _NOTHING, 0.0, away)
     m = choice.shape[1]
     axes = torch.full((m, m), _WEIGHT, dtype=torch.float64, device=choice.device)
     axes.fill_diagonal_(1.0)
-    nearest = [int((away * axis).amax(1).argmin()) for axis in axes]
+    nearest = torch.stack([(away * axis).amax(1).argmin() for axis in axes])
     return Memory(ideal, worst, choice[nearest].cpu())
 
 
@@ -66,7 +71,9 @@ def nadir(memory: Memory, feasible: Tensor, first: Tensor) -> Tensor:
     if point is None:
         point = first.amax(0).cpu()
     flat = point - memory.ideal <= _SMALLEST
-    return torch.where(flat, feasible.amax(0).cpu(), point)
+    if bool(flat.any()):
+        point = torch.where(flat, feasible.amax(0).cpu(), point)
+    return point
 
 
 def normalised(costs: Tensor, ideal: Tensor, nadir_point: Tensor) -> Tensor:
@@ -82,20 +89,23 @@ def normalised(costs: Tensor, ideal: Tensor, nadir_point: Tensor) -> Tensor:
 
 def _through(memory: Memory) -> Tensor | None:
     """Ideal + intercepts of the plane through the extremes; None if there is no such plane."""
-    edges = memory.extremes - memory.ideal
-    m = edges.shape[0]
-    longest = edges.amax(0)
-    if not bool(((longest > 0) & torch.isfinite(longest)).all()):
+    edges = (memory.extremes - memory.ideal).numpy()
+    longest = edges.max(0)
+    if not (np.isfinite(edges).all() and (longest > 0).all()):
         return None
     # a singular matrix may look solvable after rounding; unlike scales of objectives do not
     # matter once each column is scaled
-    if int(torch.linalg.matrix_rank(edges / longest)) < m:
+    singular = np.linalg.svd(edges / longest, compute_uv=False)
+    if singular[-1] <= singular[0] * len(edges) * np.finfo(np.float64).eps:
         return None
-    ones = torch.ones(m, dtype=torch.float64)
-    plane, info = torch.linalg.solve_ex(edges, ones)
-    if int(info) != 0 or not torch.allclose(edges @ plane, ones):
+    try:
+        plane = np.linalg.solve(edges, np.ones(len(edges)))
+    except np.linalg.LinAlgError:
         return None
-    intercepts = 1 / plane
-    if not bool((intercepts > _SMALLEST).all()):
+    if not np.abs(edges @ plane - 1).max() < 1e-5:
         return None
-    return torch.minimum(memory.ideal + intercepts, memory.worst)
+    with np.errstate(divide="ignore"):
+        intercepts = 1 / plane
+    if not (intercepts > _SMALLEST).all():
+        return None
+    return torch.minimum(memory.ideal + torch.from_numpy(intercepts), memory.worst)

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from operators.selection.arguments import check_several_objectives, check_survival
 from operators.selection.association import Lattice, lattice_of, nearest_line
-from operators.selection.dominance import UNRANKED, feasibility, fronts
+from operators.selection.dominance import UNRANKED, ranked
 from operators.selection.niching import niched, random_keys
 from operators.selection.normalisation import Memory, nadir, normalised, remembered
 from operators.selection.selected import Selected
@@ -54,28 +54,27 @@ class NSGA3:
         check_survival(costs, k, violation, generator, "NSGA3")
         check_several_objectives(costs, "NSGA3")
         memory = self._fitting(costs, state)
-        rank = fronts(costs, violation, enough=k)
-        feasible, _ = feasibility(costs, violation)
+        rank, feasible = ranked(costs, violation, k)
         order = rank.argsort(stable=True)[: int((rank != UNRANKED).sum())]
-        in_cut = rank[order] == rank[order[-1]]
-        sure, cut = order[~in_cut], order[in_cut]
-        wanted = k - sure.numel()
+        n_sure = int((rank < rank[order[-1]]).sum())
+        sure, cut = order[:n_sure], order[n_sure:]
+        wanted = k - n_sure
         seen = costs[feasible].double()
         first = costs[feasible & (rank == 0)].double()
-        if seen.shape[0]:
+        if len(seen):
             memory = remembered(memory, seen, first)
-        if wanted == cut.numel():
+        if wanted == len(cut):
             return Selected(order, memory)
-        keys = random_keys(cut.numel(), generator, costs.device)
-        if memory is None or not bool(feasible[cut[0]]):
+        keys = random_keys(len(cut), generator, costs.device)
+        if not bool(feasible[cut[0]]):
             return Selected(torch.cat([sure, cut[keys[0].argsort()[:wanted]]]), memory)
         scaled = normalised(costs[order].double(), memory.ideal, nadir(memory, seen, first))
         niche, distance = nearest_line(scaled, self.directions.to(costs.device), self.lattice)
-        crowd = torch.bincount(niche[~in_cut], minlength=self.directions.shape[0])
-        chosen = niched(niche[in_cut], distance[in_cut], crowd, wanted, keys)
+        crowd = torch.bincount(niche[:n_sure], minlength=self.directions.shape[0])
+        chosen = niched(niche[n_sure:], distance[n_sure:], crowd, wanted, keys)
         return Selected(torch.cat([sure, cut[chosen]]), memory)
 
-    def _fitting(self, costs: Tensor, state: object | None) -> Memory | None:
+    def _fitting(self, costs: Tensor, state: object | None) -> Memory:
         """`state` as a memory of these costs; ValueError if it, or the points, are of others."""
         m = self.points.shape[1]
         if costs.shape[1] != m:
@@ -84,7 +83,7 @@ class NSGA3:
                 f"expected (n, {m}); build it with das_dennis(n_objectives={costs.shape[1]}, ...)."
             )
         if state is None:
-            return None
+            return Memory.blank(m)
         if not isinstance(state, Memory) or state.ideal.shape != (m,):
             came = type(state).__name__
             if isinstance(state, Memory):

@@ -12,7 +12,7 @@ def f64(rows: list[list[float]]) -> Tensor:
 
 def test_intercepts_of_the_plane() -> None:
     front = f64([[2.0, 0.0, 0.0], [0.0, 3.0, 0.0], [0.0, 0.0, 5.0], [0.5, 0.5, 0.5]])
-    memory = remembered(None, front, front)
+    memory = remembered(Memory.blank(3), front, front)
     assert memory.ideal.tolist() == [0.0, 0.0, 0.0]
     assert memory.worst.tolist() == [2.0, 3.0, 5.0]
     assert torch.equal(memory.extremes, front[:3])
@@ -21,7 +21,7 @@ def test_intercepts_of_the_plane() -> None:
 
 def test_the_memory_keeps_what_is_lost() -> None:
     early, late = f64([[0.0, 4.0], [4.0, 0.0]]), f64([[1.0, 2.0], [2.0, 1.0], [9.0, 9.0]])
-    memory = remembered(remembered(None, early, early), late, late[:2])
+    memory = remembered(remembered(Memory.blank(2), early, early), late, late[:2])
     assert memory.ideal.tolist() == [0.0, 0.0]
     assert memory.worst.tolist() == [9.0, 9.0]
     assert memory.extremes.tolist() == [[4.0, 0.0], [0.0, 4.0]]
@@ -30,14 +30,14 @@ def test_the_memory_keeps_what_is_lost() -> None:
 
 def test_a_nearer_extreme_replaces_the_old() -> None:
     early, late = f64([[0.0, 4.0], [4.0, 0.5]]), f64([[3.0, 0.0]])
-    memory = remembered(remembered(None, early, early), late, late)
+    memory = remembered(remembered(Memory.blank(2), early, early), late, late)
     assert memory.extremes[0].tolist() == [3.0, 0.0]
 
 
 def test_without_a_plane_the_front_decides() -> None:
     one = f64([[1.0, 2.0]])
     rows = f64([[1.0, 2.0], [4.0, 6.0]])
-    memory = remembered(None, rows, one)
+    memory = remembered(Memory.blank(2), rows, one)
     # the front is the ideal point itself: no plane, no range; so the largest of all rows
     assert nadir(memory, rows, one).tolist() == [4.0, 6.0]
     front = f64([[0.0, 1.0], [1.0, 0.0]])
@@ -62,7 +62,7 @@ def test_the_worst_seen_bounds_the_intercepts() -> None:
 def test_normalised_is_finite_at_any_scale() -> None:
     for scale in (5e-324, 1e-300, 1.0, 1e300, 1.7e308):
         rows = f64([[-1.0, 1.0], [1.0, -1.0], [0.0, 0.0]]) * scale
-        memory = remembered(None, rows, rows)
+        memory = remembered(Memory.blank(2), rows, rows)
         scaled = normalised(rows, memory.ideal, nadir(memory, rows, rows))
         assert bool(torch.isfinite(scaled).all())
         assert bool((scaled >= 0).all())
@@ -73,7 +73,7 @@ def test_normalised_is_finite_at_any_scale() -> None:
 
 def test_a_constant_objective_is_zero() -> None:
     rows = f64([[0.0, 7.0], [1.0, 7.0]])
-    memory = remembered(None, rows, rows[:1])
+    memory = remembered(Memory.blank(2), rows, rows[:1])
     scaled = normalised(rows, memory.ideal, nadir(memory, rows, rows[:1]))
     assert scaled[:, 1].tolist() == [0.0, 0.0]
 

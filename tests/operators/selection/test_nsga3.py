@@ -22,7 +22,7 @@ class TestContract(SelectionContract):
 
 class TestContractOnALattice(SelectionContract):
     def selection(self) -> NSGA3:
-        return NSGA3(das_dennis(3, 12))
+        return NSGA3(das_dennis(3, 20))
 
 
 @settings(max_examples=500, deadline=None)
@@ -56,7 +56,7 @@ def test_survivors_equal_the_sequential_loop(m: int, n: int, steps: int, seed: i
     within, between = (key.tolist() for key in keys)
     feasible = torch.from_numpy(costs[~np.isnan(costs).any(1)])
     first = torch.from_numpy(costs[rank == 0])
-    memory = remembered(None, feasible, first)
+    memory = remembered(Memory.blank(m), feasible, first)
     top = nadir(memory, feasible, first)
     scaled = normalised(torch.from_numpy(costs), memory.ideal, top)
     crowd = [0] * len(points)
@@ -101,7 +101,9 @@ def test_broken_and_infeasible_rows_leave_no_trace_in_the_memory() -> None:
     hopeless = torch.full((4, 2), torch.nan)
     kept = NSGA3(das_dennis(2, 5))(hopeless, 3, state=state, generator=seeded()).state
     assert kept is state
-    assert NSGA3(das_dennis(2, 5))(hopeless, 3, generator=seeded()).state is None
+    unseen = NSGA3(das_dennis(2, 5))(hopeless, 3, generator=seeded()).state
+    assert isinstance(unseen, Memory)
+    assert unseen.ideal.tolist() == [torch.inf, torch.inf]
 
 
 def test_points_need_no_unit_sum() -> None:
