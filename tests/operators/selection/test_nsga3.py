@@ -25,7 +25,7 @@ class TestContractOnALattice(SelectionContract):
         return NSGA3(das_dennis(3, 20))
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=1000, deadline=None)
 @given(
     m=st.integers(2, 4),
     n=st.integers(2, 30),
