@@ -151,7 +151,8 @@ def _check_fit(selection: Selection, mating: Mating, size: int, m: int) -> None:
             if name == "selection":
                 selection(table, size, generator=torch.Generator())
             else:
-                mating(table, None, 1, generator=torch.Generator())
+                samples = [np.ones((size + 1, 2), np.float32)] * m  # for matings that need them
+                mating(table, samples, 1, generator=torch.Generator())
         except ValueError as error:
             raise ExperimentError(
                 f"Genetic.{name} {type(part).__name__} does not fit {m} objectives: {error}"
