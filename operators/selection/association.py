@@ -1,20 +1,23 @@
 """The nearest reference line of each point (Deb & Jain 2014, alg. 3). Knows no survival.
 
 Nearest is the largest cosine; lines within 1e-12 of it tie, and the lowest index wins: so the
-niche does not hang on a device's rounding. A Das-Dennis set is looked up around the point's
-projection on its lattice, which the tests hold equal to trying every line; other sets are tried
-whole, in tiles.
+niche does not hang on a device's rounding. Where it pays, a Das-Dennis set of up to three
+objectives is looked up around the point's projection on its lattice, and a set of more that is
+symmetric is sorted for (`symmetry`); the tests hold both equal to trying every line, which is
+what other sets get, in tiles.
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import torch
 from torch import Tensor
 
-_TIE = 1e-12
+from operators.selection.symmetry import TIE, Symmetry, symmetry_of
+
 _TILE = 1 << 18  # float64 numbers held at once
 _WORTH = 40  # lines tried in the time of one candidate of the look-up, measured on a CPU
 _EXACT = 1e-9  # how near a coordinate times divisions must be to a whole number
@@ -31,8 +34,16 @@ class Lattice:
     rows: Tensor
 
 
+Finder: TypeAlias = "Lattice | Symmetry | None"
+
+
+def finder_of(points: Tensor) -> Finder:
+    """The quickest way to the nearest of `points` (r, m) float64; None: try every one."""
+    return lattice_of(points) if points.shape[1] <= 3 else symmetry_of(points)
+
+
 def lattice_of(points: Tensor) -> Lattice | None:
-    """The lattice of `points` (r, m) float64, in any order; None if they are not one.
+    """The lattice of `points` (r, m) float64, m <= 3, in any order; None if they are not one.
 
     None as well where a look-up does not pay: a candidate costs as much as some 40 lines tried.
     """
@@ -43,8 +54,8 @@ def lattice_of(points: Tensor) -> Lattice | None:
     whole = points * divisions
     places = whole.round().to(torch.int64)
     exact = bool(((whole - places).abs() < _EXACT).all() and (places.sum(1) == divisions).all())
-    n_candidates = (2 * _span(m)) ** (m - 1)
-    if not exact or math.comb(divisions + m - 1, m - 1) != r or _WORTH * n_candidates >= r:
+    paid = _WORTH * 2 ** (m - 1) < r
+    if not exact or math.comb(divisions + m - 1, m - 1) != r or not paid:
         return None
     rows = torch.full(((divisions + 1) ** (m - 1),), r, dtype=torch.int64, device=points.device)
     place = (places[:, : m - 1] * _strides(m, divisions, points.device)).sum(1)
@@ -53,7 +64,7 @@ def lattice_of(points: Tensor) -> Lattice | None:
 
 
 def nearest_line(
-    points: Tensor, directions: Tensor, lattice: Lattice | None = None
+    points: Tensor, directions: Tensor, finder: Finder = None
 ) -> tuple[Tensor, Tensor]:
     """(n,) int64 nearest line of each point and (n,) float64 perpendicular distance to it.
 
@@ -62,10 +73,12 @@ def nearest_line(
     """
     length = points.norm(dim=1, keepdim=True)
     unit = points / torch.where(length > 0, length, 1.0)
-    if lattice is None:
-        line = _by_trying(unit, directions)
+    if isinstance(finder, Lattice):
+        line = _by_looking_up(unit, directions, finder)
+    elif isinstance(finder, Symmetry):
+        line = _by_sorting(unit, directions, finder)
     else:
-        line = _by_looking_up(unit, directions, lattice)
+        line = _by_trying(unit, directions)
     along = directions[line]
     off = points - (points * along).sum(1, keepdim=True) * along
     return line, off.norm(dim=1)
@@ -75,39 +88,47 @@ def _by_trying(unit: Tensor, directions: Tensor) -> Tensor:
     """(n,) int64: the tie rule over all lines; a tile of rows at once."""
     across = directions.T.contiguous()  # three times as fast to multiply with on a CPU
     step = max(1, _TILE // directions.shape[0])
-    parts = []
-    for rows in torch.split(unit, step):
-        cosine = rows @ across
-        parts.append((cosine >= cosine.amax(1, keepdim=True) - _TIE).to(torch.int8).argmax(1))
-    return torch.cat(parts)
+    line = torch.empty(len(unit), dtype=torch.int64, device=unit.device)
+    for start in range(0, len(unit), step):
+        cosine = unit[start : start + step] @ across
+        tied = cosine >= cosine.amax(1, keepdim=True) - TIE
+        line[start : start + step] = tied.to(torch.int8).argmax(1)
+    return line
+
+
+def _by_sorting(unit: Tensor, directions: Tensor, symmetry: Symmetry) -> Tensor:
+    """(n,) int64: the tie rule by symmetry; rows in doubt try every line."""
+    line, doubt = symmetry.nearest(unit)
+    again = doubt.nonzero()[:, 0]
+    line[again] = _by_trying(unit[again], directions)
+    return line
 
 
 def _by_looking_up(unit: Tensor, directions: Tensor, lattice: Lattice) -> Tensor:
-    """(n,) int64: the tie rule over the lattice places around the projection on the simplex."""
+    """(n,) int64: the tie rule over the lattice places around the projection on the simplex.
+
+    The places below and above in each of m - 1 coordinates are enough for m <= 3, not for more.
+    """
     r, m = directions.shape
-    steps = torch.arange(1 - _span(m), _span(m) + 1, device=unit.device)
+    steps = torch.arange(2, device=unit.device)
     around = torch.cartesian_prod(*[steps] * (m - 1)).reshape(-1, m - 1)
     strides = _strides(m, lattice.divisions, unit.device)
     rows_of = lattice.rows.to(unit.device)
     beyond = torch.cat([directions, torch.zeros_like(directions[:1])])  # row r: no line, cosine -1
     step = max(1, _TILE // (around.shape[0] * m))
-    parts = []
-    for rows in torch.split(unit, step):
+    found = torch.empty(len(unit), dtype=torch.int64, device=unit.device)
+    for start in range(0, len(unit), step):
+        rows = unit[start : start + step]
         total = rows.sum(1, keepdim=True)
         place = rows[:, : m - 1] / torch.where(total > 0, total, 1.0) * lattice.divisions
         near = place.floor().to(torch.int64)[:, None] + around  # (n, c, m - 1)
         inside = (near >= 0).all(2) & (near.sum(2) <= lattice.divisions)
         line = rows_of[torch.where(inside, (near * strides).sum(2), 0)].where(inside, r)
         cosine = (beyond[line] * rows[:, None]).sum(2).where(inside, -1.0)
-        tied = cosine >= cosine.amax(1, keepdim=True) - _TIE
-        found = line.where(tied, r).amin(1)
-        parts.append(found.where(total[:, 0] > 0, 0))
-    return torch.cat(parts)
-
-
-def _span(m: int) -> int:
-    """How many places below and above are candidates, in each of m - 1 coordinates."""
-    return 1 if m <= 3 else 2
+        tied = cosine >= cosine.amax(1, keepdim=True) - TIE
+        nearest = line.where(tied, r).amin(1)
+        found[start : start + step] = nearest.where(total[:, 0] > 0, 0)
+    return found
 
 
 def _strides(m: int, divisions: int, device: torch.device) -> Tensor:

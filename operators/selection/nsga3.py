@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from operators.selection.arguments import check_several_objectives, check_survival
-from operators.selection.association import Lattice, lattice_of, nearest_line
+from operators.selection.association import Finder, finder_of, nearest_line
 from operators.selection.dominance import UNRANKED, ranked
 from operators.selection.niching import niched, random_keys
 from operators.selection.normalisation import Memory, nadir, normalised, remembered
@@ -28,12 +28,12 @@ class NSGA3:
 
     points: Tensor
     directions: Tensor = field(init=False, repr=False)  # (r, m) float64 unit rows
-    lattice: Lattice | None = field(init=False, repr=False)
+    finder: Finder = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         points = _checked(self.points)
         object.__setattr__(self, "directions", points / points.norm(dim=1, keepdim=True))
-        object.__setattr__(self, "lattice", lattice_of(points))
+        object.__setattr__(self, "finder", finder_of(points))
 
     def __call__(
         self,
@@ -69,7 +69,7 @@ class NSGA3:
         if not bool(feasible[cut[0]]):
             return Selected(torch.cat([sure, cut[keys[0].argsort()[:wanted]]]), memory)
         scaled = normalised(costs[order].double(), memory.ideal, nadir(memory, seen, first))
-        niche, distance = nearest_line(scaled, self.directions.to(costs.device), self.lattice)
+        niche, distance = nearest_line(scaled, self.directions.to(costs.device), self.finder)
         crowd = torch.bincount(niche[:n_sure], minlength=self.directions.shape[0])
         chosen = niched(niche[n_sure:], distance[n_sure:], crowd, wanted, keys)
         return Selected(torch.cat([sure, cut[chosen]]), memory)

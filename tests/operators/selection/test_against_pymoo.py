@@ -90,7 +90,7 @@ def niches(
         costs.numpy(), selection.points.numpy(), memory.ideal.numpy(), top
     )
     scaled = normalised(costs, memory.ideal, torch.from_numpy(top))
-    ours = nearest_line(scaled, selection.directions, selection.lattice)[0].numpy()
+    ours = nearest_line(scaled, selection.directions, selection.finder)[0].numpy()
     other = np.flatnonzero(ours != theirs)
     tally.rows += len(ours)
     tally.other_niches += len(other)

@@ -37,7 +37,7 @@ def test_trying_equals_the_oracle(points: Tensor) -> None:
 
 @pytest.mark.parametrize(
     ("m", "divisions"),
-    [(2, 99), (2, 170), (3, 17), (3, 18), (3, 40), (4, 24), (4, 27), (5, 21)],
+    [(2, 99), (2, 170), (3, 17), (3, 18), (3, 40)],
 )
 def test_looking_up_equals_trying(m: int, divisions: int) -> None:
     points = das_dennis(m, divisions)
@@ -65,8 +65,6 @@ def test_a_shuffled_lattice_is_one_too() -> None:
     "points",
     [
         das_dennis(3, 12),  # too few to pay
-        das_dennis(5, 19),
-        das_dennis(8, 3),
         das_dennis(3, 20)[1:],
         torch.cat([das_dennis(3, 20)[1:], das_dennis(3, 20)[-1:]]),  # one twice, one missing
         das_dennis(3, 20) * 2,
