@@ -1,0 +1,6 @@
+"""Tensor programs: evox algorithms over our selections. `import` costs evox's import."""
+
+from operators.tensor.algorithms import MOEAD, NSGA2, NSGA3, EvoxMating, HypE, Slots
+from operators.tensor.evolution import Evolution
+
+__all__ = ["Evolution", "NSGA3", "NSGA2", "HypE", "MOEAD", "EvoxMating", "Slots"]
