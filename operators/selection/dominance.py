@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import functools
 import importlib.util
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -38,17 +39,25 @@ def fronts(costs: Tensor, violation: Tensor | None = None, enough: int | None = 
     check_violation(violation, costs, "fronts")
     if enough is not None and enough < 1:
         raise ValueError(f"fronts got enough={enough}, expected 1 or more; None ranks every row.")
-    return ranked(costs, violation, len(costs) if enough is None else enough)[0]
+    wanted = len(costs) if enough is None else min(enough, len(costs))
+    return _stopped(ranked(costs, violation, wanted).rank, wanted)
 
 
-def ranked(costs: Tensor, violation: Tensor | None, enough: int) -> tuple[Tensor, Tensor]:
-    """`fronts` of checked arguments, and (n,) bool: the rows that are feasible."""
+class Ranked(NamedTuple):
+    """rank: (n,) int64. feasible: (n,) bool, and how many are."""
+
+    rank: Tensor
+    feasible: Tensor
+    n_feasible: int
+
+
+def ranked(costs: Tensor, violation: Tensor | None, wanted: int) -> Ranked:
+    """As `fronts` of checked arguments, `wanted` <= n; but may rank more than it."""
     n = costs.shape[0]
-    wanted = min(enough, n)
     feasible, valid = feasibility(costs, violation)
     n_feasible = int(feasible.sum())
     if n_feasible == n:
-        return _stopped(_by_dominance(costs.double(), wanted), wanted), feasible
+        return Ranked(_by_dominance(costs.double(), wanted), feasible, n)
     rank = torch.full((n,), UNRANKED, dtype=torch.int64, device=costs.device)
     n_fronts, n_valid = 0, int(valid.sum())
     if n_feasible:
@@ -62,7 +71,7 @@ def ranked(costs: Tensor, violation: Tensor | None, enough: int) -> tuple[Tensor
         n_fronts += levels.numel()
     if n_valid < wanted:
         rank[~valid] = n_fronts
-    return _stopped(rank, wanted), feasible
+    return Ranked(rank, feasible, n_feasible)
 
 
 def feasibility(costs: Tensor, violation: Tensor | None) -> tuple[Tensor, Tensor]:

@@ -142,8 +142,8 @@ class MOEAD:
         offered = self.near.to(costs.device)[slots]
         held = self._decomposed(above[:p], old_penalty, own[:, None])[:, 0]
         value = self._decomposed(above[p:], new_penalty, offered)
-        entrant, penalty, least = _best(offered, new_penalty, value, p)
-        better = (penalty < old_penalty) | ((penalty == old_penalty) & (least < held))
+        entrant, charge, least = _best(offered, new_penalty, value, p)
+        better = (charge < old_penalty) | ((charge == old_penalty) & (least < held))
         return Placed(torch.where(better, p + entrant, own), Seen(ideal))
 
     def _decomposed(self, above: Tensor, penalty: Tensor, offered: Tensor) -> Tensor:

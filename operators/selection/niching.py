@@ -25,8 +25,11 @@ def niched(niche: Tensor, distance: Tensor, crowd: Tensor, k: int, keys: Keys) -
     leader = _closest(niche, distance, keys[0], crowd.numel()) & (crowd[niche] == 0)
     place_key = torch.where(leader, 0, keys[0] + 1)
     order = (niche * (n + 1) + place_key).argsort()  # by niche, then the leader, then at random
+    sizes = torch.bincount(niche, minlength=crowd.numel())
+    start = sizes.cumsum(0) - sizes - crowd  # a niche's first member in `order` is at its crowd
     level = torch.empty_like(niche)
-    level[order] = crowd[niche[order]] + _place(niche[order])
+    level[order] = torch.arange(n, device=niche.device)
+    level -= start[niche]
     return (level * n + keys[1]).argsort()[:k]
 
 
@@ -48,12 +51,3 @@ def _closest(niche: Tensor, distance: Tensor, key: Tensor, n_niches: int) -> Ten
     first = key.new_full((n_niches,), niche.numel())
     first = first.scatter_reduce(0, niche, torch.where(tied, key, niche.numel()), "amin")
     return tied & (key == first[niche])
-
-
-def _place(sorted_niche: Tensor) -> Tensor:
-    """(n,) int64: the place of each member in its niche, 0 for the first; niches contiguous."""
-    index = torch.arange(sorted_niche.numel(), device=sorted_niche.device)
-    new = torch.ones_like(sorted_niche, dtype=torch.bool)
-    new[1:] = sorted_niche[1:] != sorted_niche[:-1]
-    start = torch.where(new, index, 0).cummax(0).values
-    return index - start

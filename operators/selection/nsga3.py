@@ -12,7 +12,7 @@ from torch import Tensor
 
 from operators.selection.arguments import check_several_objectives, check_survival
 from operators.selection.association import Finder, finder_of, nearest_line
-from operators.selection.dominance import UNRANKED, ranked
+from operators.selection.dominance import ranked
 from operators.selection.niching import niched, random_keys
 from operators.selection.normalisation import Memory, nadir, normalised, remembered
 from operators.selection.selected import Selected
@@ -54,24 +54,25 @@ class NSGA3:
         check_survival(costs, k, violation, generator, "NSGA3")
         check_several_objectives(costs, "NSGA3")
         memory = self._fitting(costs, state)
-        rank, feasible = ranked(costs, violation, k)
-        order = rank.argsort(stable=True)[: int((rank != UNRANKED).sum())]
-        n_sure = int((rank < rank[order[-1]]).sum())
-        sure, cut = order[:n_sure], order[n_sure:]
-        wanted = k - n_sure
-        seen = costs[feasible].double()
-        first = costs[feasible & (rank == 0)].double()
-        if len(seen):
-            memory = remembered(memory, seen, first)
-        if wanted == len(cut):
-            return Selected(order, memory)
+        rank, feasible, n_feasible = ranked(costs, violation, k)
+        rank, order = rank.sort(stable=True)
+        last = rank[k - 1]  # the front that reaches k
+        edges = torch.stack([torch.ones_like(last), last, last + 1])
+        n_first, n_sure, n_met = torch.searchsorted(rank, edges).tolist()
+        met = costs[order[:n_met]].double()
+        if n_feasible:
+            seen = (costs if n_feasible == len(costs) else costs[feasible]).double()
+            memory = remembered(memory, seen, met[:n_first])
+        if n_met == k:
+            return Selected(order[:k], memory)
+        sure, cut = order[:n_sure], order[n_sure:n_met]
         keys = random_keys(len(cut), generator, costs.device)
-        if not bool(feasible[cut[0]]):
-            return Selected(torch.cat([sure, cut[keys[0].argsort()[:wanted]]]), memory)
-        scaled = normalised(costs[order].double(), memory.ideal, nadir(memory, seen, first))
+        if n_sure >= n_feasible:  # the front that is cut is not feasible
+            return Selected(torch.cat([sure, cut[keys[0].argsort()[: k - n_sure]]]), memory)
+        scaled = normalised(met, memory.ideal, nadir(memory, seen, met[:n_first]))
         niche, distance = nearest_line(scaled, self.directions.to(costs.device), self.finder)
         crowd = torch.bincount(niche[:n_sure], minlength=self.directions.shape[0])
-        chosen = niched(niche[n_sure:], distance[n_sure:], crowd, wanted, keys)
+        chosen = niched(niche[n_sure:], distance[n_sure:], crowd, k - n_sure, keys)
         return Selected(torch.cat([sure, cut[chosen]]), memory)
 
     def _fitting(self, costs: Tensor, state: object | None) -> Memory:

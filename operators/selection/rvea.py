@@ -92,8 +92,8 @@ class RVEA:
 
         Order: of each vector the row of least angle-penalised distance, by that distance; if
         these are fewer than k, others by front, in a front by their place in their vector, then
-        by distance; infeasible rows and those not finite come last, as `fronts` has them. Equals
-        at random.
+        by distance; infeasible rows and those not finite come last, as `fronts` has them. Equals,
+        to some 1e-8 of a distance, at random.
         state: None, or the state of the last call. generator: on the CPU.
         O(n r m) time, in tiles; O((n + r) m) memory. Raises ValueError for what does not fit
         together.
@@ -103,10 +103,10 @@ class RVEA:
         memory = self._fitting(costs, state)
         feasible, _ = feasibility(costs, violation)
         half = costs.double() / 2  # exact; a difference near 1e308 overflows
-        progress = (memory.generation / self.generations).clamp(max=1.0).double()
+        progress = (memory.generation.double() / self.generations).clamp(max=1.0)
         vector, distance = _penalised(half, feasible, memory, progress**self.alpha)
         rows = torch.randperm(costs.shape[0], generator=generator).to(costs.device)
-        rows = rows[distance[rows].argsort(stable=True)]
+        rows = rows[_rounded(distance)[rows].argsort(stable=True)]
         place = _places(vector, rows, len(self.directions) + 1)
         best = feasible & (place == 0)
         after = torch.ones_like(place)
@@ -179,6 +179,15 @@ def _penalised(
     penalty = half.shape[1] * weight * angle / memory.gaps[vector]
     vector = torch.where(feasible, vector, len(memory.vectors))
     return vector, (1 + penalty) * length
+
+
+def _rounded(distance: Tensor) -> Tensor:
+    """(n,) int64 in the order of `distance` (n,) float64 >= 0, rounded to 26 bits after the first.
+
+    The last bits of an angle hang on the device and on the place in the tensor: equal rows, and
+    rows that mirror each other, would go by these and not at random.
+    """
+    return (distance.view(torch.int64) + (1 << 25)) >> 26
 
 
 def _places(vector: Tensor, rows: Tensor, n_vectors: int) -> Tensor:
