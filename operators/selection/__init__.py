@@ -16,13 +16,15 @@ from operators.selection.reference import das_dennis, divisions_for, two_layer
 from operators.selection.riesz import riesz
 from operators.selection.rvea import RVEA
 from operators.selection.selected import Selected
-from operators.selection.sharded import sharded_fronts
+from operators.selection.sharded import Contenders, contenders, sharded_fronts
 from operators.selection.tournament import Balanced, Tournament
 from operators.selection.truncation import Truncation
 
 __all__ = [
     "fronts",
     "sharded_fronts",
+    "contenders",
+    "Contenders",
     "das_dennis",
     "two_layer",
     "riesz",

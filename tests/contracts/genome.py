@@ -45,7 +45,7 @@ def carried(genome: Genome, folder: Path) -> Packed:
     """`genome` packed, through JSON text and a safetensors file in `folder`."""
     packed = genome.pack()
     file = folder / f"{digest(genome)}.safetensors"
-    save_file({name: np.ascontiguousarray(a) for name, a in packed.arrays.items()}, file)
+    save_file({name: np.asarray(a, order="C") for name, a in packed.arrays.items()}, file)
     return Packed(json.loads(canonical(packed.facts)), load_file(file))
 
 

@@ -5,8 +5,8 @@ import sys
 
 FACE = """
 import sys
-from operators.selection import NSGA2, NSGA3, Selected, Tournament, Truncation
-from operators.selection import das_dennis, divisions_for, fronts, two_layer
+from operators.selection import *
+from operators.selection import MOEAD, NSGA2, NSGA3, HypE, das_dennis, fronts
 print(sorted({name.split(".")[0] for name in sys.modules}
              & {"evolve", "fitness", "experiments", "moocore", "evox", "ray"}))
 """

@@ -1,0 +1,64 @@
+"""Islands through kills: of the driver, and of a worker in the middle of a stint."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+import time
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+import evolve
+from tests.evolve.engine.kills import survive
+from tests.evolve.engine.stints import BIRTHS, Trapped, driven, islands, stint
+
+pytestmark = [pytest.mark.ray, pytest.mark.slow]
+
+GENERATIONS = stint().generations
+
+
+@pytest.mark.parametrize(("workers", "kills"), [(0, 2), (2, 1)])
+def test_a_driver_killed_gives_the_same_run(tmp_path: Path, workers: int, kills: int) -> None:
+    whole = evolve.run(driven(), tmp_path / "whole")
+    folder = tmp_path / "killed"
+    command = [sys.executable, "-m", "tests.evolve.engine.stints", str(folder), str(workers)]
+    assert survive(command, folder, BIRTHS, kills, seed=5) == kills
+    run = evolve.load(folder)
+    assert run.digest == whole.digest
+    assert 0 < run.outcomes["driver lost"] <= kills * max(workers, 1)
+
+
+@pytest.mark.usefixtures("cluster")
+def test_a_worker_killed_in_the_middle_costs_at_most_its_stint(tmp_path: Path) -> None:
+    whole = evolve.run(islands(), tmp_path / "whole")
+    folder = tmp_path / "evaluated"
+    folder.mkdir()
+    trap = GENERATIONS + 2  # in the middle of a worker's second stint
+    experiment = islands()
+    slow = replace(stint(), problem=Trapped(folder, trap))
+    killer = threading.Thread(target=kill_the_trapped, args=(folder,), daemon=True)
+    killer.start()
+    run = evolve.run(replace(experiment, fitness=slow), tmp_path / "run", workers=2)
+    killer.join()
+    assert run.digest == whole.digest
+    assert run.outcomes == {"scored": BIRTHS, "worker lost": 1}
+    by_process = Counter(path.name.split("-")[0] for path in folder.glob("[0-9]*-*"))
+    assert by_process[(folder / "trapped").read_text()] == trap
+    lost = trap % GENERATIONS
+    assert sum(by_process.values()) == BIRTHS * GENERATIONS + lost
+    assert len(by_process) == 3  # two workers, and the one that took the dead one's place
+
+
+def kill_the_trapped(folder: Path) -> None:
+    """SIGKILL the process that waits in the middle of a stint, as soon as there is one."""
+    deadline = time.monotonic() + 120
+    while not (folder / "trapped").exists():
+        if time.monotonic() > deadline:
+            return
+        time.sleep(0.05)
+    os.kill(int((folder / "trapped").read_text()), signal.SIGKILL)
