@@ -33,7 +33,7 @@ soak: .venv/.installed
 	$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt torch
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt \
-		--config-settings editable_mode=compat -e '.[plots,dev]'
+		--config-settings editable_mode=compat -e '.[plots,dev,robots]'
 	touch $@
 
 clean:
