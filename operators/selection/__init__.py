@@ -5,6 +5,7 @@ Costs are (n, m) and minimised, on any device; random keys come from a CPU gener
 
 from operators.selection.attraction import Attraction
 from operators.selection.choose import reference_points
+from operators.selection.decomposition import PBI, tchebycheff
 from operators.selection.dominance import fronts
 from operators.selection.hype import HypE
 from operators.selection.indicators import gd, hypervolume, igd, igd_plus
@@ -33,6 +34,8 @@ __all__ = [
     "NSGA2",
     "NSGA3",
     "MOEAD",
+    "PBI",
+    "tchebycheff",
     "HypE",
     "RVEA",
     "Truncation",

@@ -79,3 +79,24 @@ def check_several_objectives(costs: Tensor, who: str) -> None:
             f"{who} got costs {tuple(costs.shape)} with one objective, expected two or more; "
             "use Truncation() for one objective."
         )
+
+
+def checked_points(points: Tensor, who: str) -> Tensor:
+    """`points` (r, m) in float64: finite, not negative, no zero row, m >= 2; or ValueError."""
+    if not isinstance(points, Tensor) or points.ndim != 2 or not points.is_floating_point():
+        came = tuple(points.shape) if isinstance(points, Tensor) else type(points).__name__
+        raise ValueError(
+            f"{who} got points {came}, expected a float tensor (r, m); use "
+            "das_dennis(n_objectives, divisions)."
+        )
+    if points.shape[0] == 0 or points.shape[1] < 2:
+        raise ValueError(
+            f"{who} got points {tuple(points.shape)}, expected one or more points of two or more "
+            "objectives; use Truncation() for one objective."
+        )
+    if not bool((torch.isfinite(points) & (points >= 0)).all() & (points > 0).any(1).all()):
+        raise ValueError(
+            f"{who} got points with a NaN, an infinity, a negative coordinate or a zero row, "
+            "expected points of the positive orthant; use das_dennis(n_objectives, divisions)."
+        )
+    return points.double()

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from operators.selection.arguments import check_several_objectives, check_survival
+from operators.selection.arguments import check_several_objectives, check_survival, checked_points
 from operators.selection.association import Finder, finder_of, nearest_line
 from operators.selection.dominance import ranked
 from operators.selection.niching import niched, random_keys
@@ -31,7 +31,7 @@ class NSGA3:
     finder: Finder = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        points = _checked(self.points)
+        points = checked_points(self.points, "NSGA3")
         object.__setattr__(self, "directions", points / points.norm(dim=1, keepdim=True))
         object.__setattr__(self, "finder", finder_of(points))
 
@@ -94,25 +94,3 @@ class NSGA3:
                 f"{m} objectives; pass None to start anew."
             )
         return state
-
-
-def _checked(points: Tensor) -> Tensor:
-    """`points` in float64, or ValueError."""
-    if not isinstance(points, Tensor) or points.ndim != 2 or not points.is_floating_point():
-        came = tuple(points.shape) if isinstance(points, Tensor) else type(points).__name__
-        raise ValueError(
-            f"NSGA3 got reference points {came}, expected a float tensor (r, m); "
-            "use das_dennis(n_objectives, divisions)."
-        )
-    if points.shape[0] == 0 or points.shape[1] < 2:
-        raise ValueError(
-            f"NSGA3 got reference points {tuple(points.shape)}, expected one or more points of "
-            "two or more objectives; use Truncation() for one objective."
-        )
-    if not bool((torch.isfinite(points) & (points >= 0)).all() & (points > 0).any(1).all()):
-        raise ValueError(
-            "NSGA3 got reference points with a NaN, an infinity, a negative coordinate or a zero "
-            "row, expected points of the positive orthant; use das_dennis(n_objectives, "
-            "divisions)."
-        )
-    return points.double()

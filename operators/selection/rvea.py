@@ -15,10 +15,9 @@ from typing import Self
 import torch
 from torch import Tensor
 
-from operators.selection.arguments import check_several_objectives, check_survival
+from operators.selection.arguments import check_several_objectives, check_survival, checked_points
 from operators.selection.association import nearest_line
 from operators.selection.dominance import feasibility, fronts
-from operators.selection.moead import checked_points
 from operators.selection.selected import Selected
 
 _TILE = 1 << 18  # float64 numbers held at once
