@@ -21,9 +21,18 @@ check: .venv/.installed
 	$(BIN)/lint-imports
 	$(BIN)/python -m pytest tests/test_house.py
 
+# Runs that are in quality.csv, or in ledgers below runs/, are not made again.
 bench: .venv/.installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt \
+		--config-settings editable_mode=compat -e '.[plots,dev,robots,bench]'
 	$(BIN)/python -m experiments.benchmarks.merge_realise
 	$(BIN)/python -m experiments.benchmarks.merge_search
+	$(BIN)/python -m experiments.benchmarks.selection
+	$(BIN)/python -m experiments.benchmarks.selection --memory
+	$(BIN)/python -m experiments.benchmarks.quality --workers 2
+	$(BIN)/python -m experiments.benchmarks.quality --speed
+	$(BIN)/python -m experiments.benchmarks.islands
+	$(BIN)/python -m experiments.benchmarks.robot_control
 
 soak: .venv/.installed
 	$(BIN)/python -m pytest -m soak -s

@@ -129,7 +129,9 @@ def main() -> None:
     parser.add_argument("--stints", type=int, default=STINTS)
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--out", type=Path, default=Path("runs/robots"))
-    parser.add_argument("--picture", type=Path, default=Path("experiments/robot_control.png"))
+    parser.add_argument(
+        "--picture", type=Path, default=Path("experiments/pictures/robot_control.png")
+    )
     asked = parser.parse_args()
     tasks = [(method, seed) for seed in asked.seeds for method in METHODS]
     fresh = multiprocessing.get_context("spawn")
