@@ -20,6 +20,7 @@ from operators.selection.symmetry import TIE, Symmetry, symmetry_of
 
 _TILE = 1 << 18  # float64 numbers held at once
 _WORTH = 40  # lines tried in the time of one candidate of the look-up, measured on a CPU
+_ORIGIN = 1e-100  # lengths whose squares are too small to tell a direction
 _EXACT = 1e-9  # how near a coordinate times divisions must be to a whole number
 
 
@@ -37,9 +38,15 @@ class Lattice:
 Finder: TypeAlias = "Lattice | Symmetry | None"
 
 
-def finder_of(points: Tensor) -> Finder:
-    """The quickest way to the nearest of `points` (r, m) float64; None: try every one."""
-    return lattice_of(points) if points.shape[1] <= 3 else symmetry_of(points)
+def finder_of(points: Tensor, directions: Tensor) -> Finder:
+    """The quickest way to the nearest line of `points` (r, m) float64; None: try every one.
+
+    directions: (r, m) float64, the points as unit rows.
+    """
+    on_simplex = points / points.sum(1, keepdim=True)
+    if points.shape[1] <= 3:
+        return lattice_of(on_simplex)
+    return symmetry_of(on_simplex, directions)
 
 
 def lattice_of(points: Tensor) -> Lattice | None:
@@ -69,10 +76,10 @@ def nearest_line(
     """(n,) int64 nearest line of each point and (n,) float64 perpendicular distance to it.
 
     points: (n, m) float64 >= 0, finite; any device. directions: (r, m) float64 unit rows there.
-    The origin belongs to line 0.
+    The origin, and what is within 1e-100 of it, belongs to line 0.
     """
     length = points.norm(dim=1, keepdim=True)
-    unit = points / torch.where(length > 0, length, 1.0)
+    unit = points / torch.where(length > _ORIGIN, length, torch.inf)
     if isinstance(finder, Lattice):
         line = _by_looking_up(unit, directions, finder)
     elif isinstance(finder, Symmetry):

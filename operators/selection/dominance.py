@@ -37,8 +37,11 @@ def fronts(costs: Tensor, violation: Tensor | None = None, enough: int | None = 
     """
     check_costs(costs, "fronts")
     check_violation(violation, costs, "fronts")
-    if enough is not None and enough < 1:
-        raise ValueError(f"fronts got enough={enough}, expected 1 or more; None ranks every row.")
+    whole = isinstance(enough, int) and not isinstance(enough, bool)
+    if enough is not None and not (whole and enough >= 1):
+        raise ValueError(
+            f"fronts got enough={enough!r}, expected an int of 1 or more; None ranks every row."
+        )
     wanted = len(costs) if enough is None else min(enough, len(costs))
     return _stopped(ranked(costs, violation, wanted).rank, wanted)
 

@@ -37,8 +37,17 @@ class Memory:
     @classmethod
     def blank(cls, n_objectives: int) -> Self:
         """The memory of nothing seen yet: +inf, -inf, +inf."""
-        none = torch.full((n_objectives,), torch.inf, dtype=torch.float64)
+        none = torch.full((n_objectives,), torch.inf, dtype=torch.float64, device="cpu")
         return cls(none, -none, none.expand(n_objectives, n_objectives).clone())
+
+    def fits(self, n_objectives: int) -> bool:
+        """Whether it is a memory of `n_objectives`, in float64 and on the CPU."""
+        m = n_objectives
+        parts = ((self.ideal, (m,)), (self.worst, (m,)), (self.extremes, (m, m)))
+        return all(
+            part.shape == shape and part.dtype == torch.float64 and part.device.type == "cpu"
+            for part, shape in parts
+        )
 
 
 def remembered(memory: Memory, feasible: Tensor, first: Tensor) -> Memory:

@@ -27,13 +27,16 @@ class NSGA3:
     """
 
     points: Tensor
-    directions: Tensor = field(init=False, repr=False)  # (r, m) float64 unit rows
+    directions: Tensor = field(init=False, repr=False)  # (r, m) float64 unit rows, CPU
     finder: Finder = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        points = checked_points(self.points, "NSGA3")
-        object.__setattr__(self, "directions", points / points.norm(dim=1, keepdim=True))
-        object.__setattr__(self, "finder", finder_of(points))
+        points = checked_points(self.points, "NSGA3").cpu()
+        # by a power of two, which is exact: the squares of a huge or tiny point must exist
+        near_one = torch.ldexp(points, -torch.frexp(points.amax(1, keepdim=True)).exponent)
+        directions = near_one / near_one.norm(dim=1, keepdim=True)
+        object.__setattr__(self, "directions", directions)
+        object.__setattr__(self, "finder", finder_of(near_one, directions))
 
     def __call__(
         self,
@@ -53,7 +56,7 @@ class NSGA3:
         """
         check_survival(costs, k, violation, generator, "NSGA3")
         check_several_objectives(costs, "NSGA3")
-        memory = self._fitting(costs, state)
+        costs, memory = costs.detach(), self._fitting(costs, state)
         rank, feasible, n_feasible = ranked(costs, violation, k)
         rank, order = rank.sort(stable=True)
         last = rank[k - 1]  # the front that reaches k
@@ -85,12 +88,12 @@ class NSGA3:
             )
         if state is None:
             return Memory.blank(m)
-        if not isinstance(state, Memory) or state.ideal.shape != (m,):
+        if not isinstance(state, Memory) or not state.fits(m):
             came = type(state).__name__
             if isinstance(state, Memory):
                 came = f"a memory of {state.ideal.numel()} objectives"
             raise ValueError(
                 f"NSGA3 got state {came}, expected None or the state that NSGA3 returned for "
-                f"{m} objectives; pass None to start anew."
+                f"{m} objectives, float64 on the CPU; pass None to start anew."
             )
         return state

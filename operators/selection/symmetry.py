@@ -59,15 +59,17 @@ class Symmetry:
         return self.row.to(device)[torch.searchsorted(self.codes.to(device), code)], doubt
 
 
-def symmetry_of(points: Tensor) -> Symmetry | None:
-    """The symmetry of `points` (r, m) float64; None if an order of a point is missing, one is
-    there twice, or the orders of one point do not ascend from row to row.
+def symmetry_of(points: Tensor, directions: Tensor) -> Symmetry | None:
+    """The symmetry of `points` (r, m) float64 of sum 1, whose unit rows are `directions`.
+
+    None if an order of a point is missing, one is there twice, or the orders of one point do not
+    ascend from row to row. On the CPU.
     """
     r, m = points.shape
     values, level = torch.unique((points / _UNIT).round().to(torch.int64), return_inverse=True)
     if len(values) ** m >= 2**62:
         return None
-    strides = len(values) ** torch.arange(m - 1, -1, -1)
+    strides = len(values) ** torch.arange(m - 1, -1, -1, device="cpu")
     codes, row = (level * strides).sum(1).sort()
     kind = (level.sort(dim=1, descending=True).values * strides).sum(1)
     by_kind = kind[row].argsort(stable=True)  # then by code
@@ -78,7 +80,6 @@ def symmetry_of(points: Tensor) -> Symmetry | None:
     falls = (level[:, 1:] <= level[:, :-1]).all(1).nonzero()[:, 0]
     if sum(_n_orders(each) for each in level[falls].tolist()) != r:
         return None
-    directions = points / points.norm(dim=1, keepdim=True)
     return Symmetry(directions[falls], level[falls], strides, codes, row)
 
 

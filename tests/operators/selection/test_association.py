@@ -80,3 +80,13 @@ def test_ties_go_to_the_lowest_index() -> None:
     directions = unit(torch.tensor([[1.0, 0.0], [0.0, 1.0], [1.0, 0.0]], dtype=torch.float64))
     rows = torch.tensor([[1.0, 1.0], [2.0, 1e-14], [1.0, 1.0 + 1e-9]], dtype=torch.float64)
     assert nearest_line(rows, directions)[0].tolist() == [0, 0, 1]
+
+
+@pytest.mark.parametrize("m", [2, 3])
+def test_what_is_nearly_the_origin_belongs_to_line_0(m: int) -> None:
+    points = das_dennis(m, {2: 170, 3: 30}[m])
+    exponents = torch.from_numpy(np.random.default_rng(m).uniform(-300, -90, (500, m)))
+    rows = 10.0**exponents
+    found = nearest_line(rows, unit(points), lattice_of(points))[0]
+    assert torch.equal(found, nearest_line(rows, unit(points))[0])
+    assert found[rows.amax(1) < 1e-101].tolist().count(0) == int((rows.amax(1) < 1e-101).sum())

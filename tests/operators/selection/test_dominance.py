@@ -25,7 +25,7 @@ def tables(draw: st.DrawFn, values: list[float], most: int = 24) -> np.ndarray:
     return np.repeat(table[:, :1], m, axis=1) if draw(st.booleans()) else table
 
 
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=1000, deadline=None)
 @given(st.data())
 def test_equals_the_oracle(data: st.DataObject) -> None:
     costs = data.draw(tables(STEPS + BROKEN))
@@ -108,9 +108,17 @@ def test_same_ranks_on_the_gpu() -> None:
     if not torch.cuda.is_available():
         pytest.skip("NO GPU: ranks on CUDA were not compared with those on the CPU")
     for m in (1, 2, 3, 5):
-        costs = torch.from_numpy(np.random.default_rng(m).random((3000, m)))
-        assert torch.equal(fronts(costs.cuda()).cpu(), fronts(costs))
-        assert torch.equal(fronts(costs.cuda(), enough=900).cpu(), fronts(costs, enough=900))
+        random = np.random.default_rng(m)
+        fine, coarse = random.random((3000, m)), random.integers(-2, 3, (3000, m)) * 0.5
+        coarse[::50] = -0.0
+        coarse[7::60, 0] = random.choice([np.nan, np.inf, -np.inf, 1e-310, 1e300], 50)
+        violation = torch.from_numpy(random.integers(-1, 3, 3000).astype(np.float64))
+        for costs in (torch.from_numpy(fine), torch.from_numpy(coarse)):
+            for bad in (None, violation):
+                for enough in (None, 900):
+                    there = None if bad is None else bad.cuda()
+                    found = fronts(costs.cuda(), there, enough)
+                    assert torch.equal(found.cpu(), fronts(costs, bad, enough))
 
 
 def test_refusals() -> None:
@@ -125,5 +133,6 @@ def test_refusals() -> None:
         fronts(costs, torch.zeros((4, 1)))
     with pytest.raises(ValueError, match="violation list"):
         fronts(costs, [0.0] * 4)  # type: ignore[arg-type]
-    with pytest.raises(ValueError, match="enough=0"):
-        fronts(costs, enough=0)
+    for enough in (0, True, 2.5):
+        with pytest.raises(ValueError, match=f"enough={enough}"):
+            fronts(costs, enough=enough)  # type: ignore[arg-type]

@@ -6,7 +6,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from operators.selection import NSGA3, das_dennis, two_layer
+from operators.selection import NSGA3, Selected, das_dennis, two_layer
 from operators.selection.association import nearest_line
 from operators.selection.niching import random_keys
 from operators.selection.normalisation import Memory, nadir, normalised, remembered
@@ -25,39 +25,78 @@ class TestContractOnALattice(SelectionContract):
         return NSGA3(das_dennis(3, 20))
 
 
+SETS = {
+    2: [das_dennis(2, 3), das_dennis(2, 99)],
+    3: [das_dennis(3, 3), das_dennis(3, 17)],
+    4: [das_dennis(4, 3)],
+    5: [das_dennis(5, 3), two_layer(5, 2, 1)],
+}
+
+
 @settings(max_examples=1000, deadline=None)
 @given(
-    m=st.integers(2, 4),
+    m=st.integers(2, 5),
     n=st.integers(2, 30),
     steps=st.sampled_from([2, 5, 1000]),
+    broken=st.sampled_from([0.0, 0.1, 0.5]),
+    infeasible=st.sampled_from([0.0, 0.2, 0.7]),
     seed=st.integers(0, 2**31),
 )
-def test_survivors_equal_the_sequential_loop(m: int, n: int, steps: int, seed: int) -> None:
+def test_survivors_equal_the_sequential_loop(
+    m: int, n: int, steps: int, broken: float, infeasible: float, seed: int
+) -> None:
+    """Two calls in a chain: the second with the memory of the first."""
     random = np.random.default_rng(seed)
-    costs = random.integers(0, steps, (n, m)) / steps
-    costs[random.random(n) < 0.1] = np.nan
-    k = int(random.integers(1, n + 1))
-    points = das_dennis(m, 3)
-    found = NSGA3(points)(torch.from_numpy(costs), k, generator=seeded(seed))
+    points = SETS[m][int(random.integers(len(SETS[m])))]
+    selection, memory = NSGA3(points), Memory.blank(m)
+    for _ in range(2):
+        costs = random.integers(0, steps, (n, m)) / steps
+        costs[random.random(n) < broken] = random.choice([np.nan, np.inf, -np.inf])
+        violation = np.where(random.random(n) < infeasible, random.integers(-1, 3, n), 0.0)
+        k = int(random.integers(1, n + 1))
+        found = selection(
+            torch.from_numpy(costs),
+            k,
+            violation=torch.from_numpy(violation),
+            state=memory,
+            generator=seeded(seed),
+        )
+        memory = expect_the_loop(points, costs, violation, k, memory, found, seed)
 
-    rank = dominance.fronts(costs, enough=k)
+
+def expect_the_loop(
+    points: torch.Tensor,
+    costs: np.ndarray,
+    violation: np.ndarray,
+    k: int,
+    memory: Memory,
+    found: Selected,
+    seed: int,
+) -> Memory:
+    """`found` is what the paper's loop chooses with the same keys; the memory after it."""
+    rank = dominance.fronts(costs, violation, enough=k)
+    feasible = np.isfinite(costs).all(1) & (violation <= 0)
     last = rank[rank != dominance.UNRANKED].max()
     sure, cut = np.flatnonzero(rank < last), np.flatnonzero(rank == last)
     assert sorted(sure) == sorted(found.indices[: len(sure)].tolist())
-    wanted = k - len(sure)
     chosen = found.indices[len(sure) :].tolist()
+    seen = torch.from_numpy(costs[feasible])
+    first = torch.from_numpy(costs[feasible & (rank == 0)])
+    if len(seen):
+        memory = remembered(memory, seen, first)
+    assert isinstance(found.state, Memory)
+    assert torch.equal(found.state.extremes, memory.extremes)
+    wanted = k - len(sure)
     if wanted == len(cut):
         assert chosen == cut.tolist()
-        return
+        return memory
     keys = random_keys(len(cut), seeded(seed), torch.device("cpu"))
-    if np.isnan(costs[cut[0]]).any():
+    if not feasible[cut[0]]:
         assert set(chosen) <= set(cut.tolist())
-        return
+        assert len(set(chosen)) == wanted
+        return memory
     within, between = (key.tolist() for key in keys)
-    feasible = torch.from_numpy(costs[~np.isnan(costs).any(1)])
-    first = torch.from_numpy(costs[rank == 0])
-    memory = remembered(Memory.blank(m), feasible, first)
-    top = nadir(memory, feasible, first)
+    top = nadir(memory, seen, first)
     scaled = normalised(torch.from_numpy(costs), memory.ideal, top)
     crowd = [0] * len(points)
     for i in sure:
@@ -67,6 +106,7 @@ def test_survivors_equal_the_sequential_loop(m: int, n: int, steps: int, seed: i
     distance = nearest_line(scaled[cut], lines)[1].tolist()
     expected = niching.niched(niche, distance, crowd, wanted, within, between)
     assert chosen == cut[expected].tolist()
+    return memory
 
 
 @pytest.mark.parametrize(("m", "divisions", "n"), [(2, 30, 31), (3, 12, 92)])
@@ -113,6 +153,30 @@ def test_points_need_no_unit_sum() -> None:
     assert torch.equal(one, other)
 
 
+@pytest.mark.parametrize("scale", [1e300, 1e-300, 2.0**-1000])
+def test_points_may_be_of_any_scale(scale: float) -> None:
+    costs = torch.from_numpy(np.random.default_rng(0).random((60, 4)))
+    one = NSGA3(das_dennis(4, 5))(costs, 20, generator=seeded()).indices
+    other = NSGA3(das_dennis(4, 5) * scale)(costs, 20, generator=seeded()).indices
+    assert torch.equal(one, other)
+
+
+def test_another_default_device() -> None:
+    costs = torch.from_numpy(np.random.default_rng(0).random((60, 5)))
+    expected = NSGA3(das_dennis(5, 4))(costs, 20, generator=seeded()).indices
+    points, keys = das_dennis(5, 4), seeded()
+    with torch.device("meta"):
+        found = NSGA3(points)(costs, 20, generator=keys).indices
+    assert torch.equal(found, expected)
+
+
+def test_costs_may_carry_a_gradient() -> None:
+    costs = torch.from_numpy(np.random.default_rng(0).random((60, 3))).requires_grad_()
+    found = NSGA3(das_dennis(3, 5))(costs, 20, generator=seeded())
+    assert isinstance(found.state, Memory)
+    assert not found.state.ideal.requires_grad
+
+
 def test_two_layers() -> None:
     costs = torch.from_numpy(np.random.default_rng(0).random((300, 8)))
     selected = NSGA3(two_layer(8, 3, 2))(costs, 156, generator=seeded())
@@ -127,6 +191,10 @@ def test_refusals() -> None:
         NSGA3(das_dennis(4, 4))(costs, 2, generator=seeded())
     with pytest.raises(ValueError, match="state dict"):
         NSGA3(das_dennis(3, 4))(costs, 2, state={}, generator=seeded())
+    blank = Memory.blank(3)
+    short = Memory(blank.ideal, blank.worst[:1], blank.extremes)
+    with pytest.raises(ValueError, match="a memory of 3 objectives"):
+        NSGA3(das_dennis(3, 4))(costs, 2, state=short, generator=seeded())
     other = NSGA3(das_dennis(2, 4))(costs[:, :2], 2, generator=seeded()).state
     with pytest.raises(ValueError, match="memory of 2 objectives"):
         NSGA3(das_dennis(3, 4))(costs, 2, state=other, generator=seeded())

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from operators.selection import das_dennis, two_layer
-from operators.selection.association import finder_of, nearest_line
+from operators.selection.association import Lattice, finder_of, nearest_line
 from operators.selection.symmetry import Symmetry, symmetry_of
 
 
@@ -29,7 +29,7 @@ SETS = [
 @pytest.mark.parametrize("points", SETS, ids=lambda points: str(tuple(points.shape)))
 def test_sorting_equals_trying(points: Tensor) -> None:
     m = points.shape[1]
-    symmetry = symmetry_of(points)
+    symmetry = symmetry_of(points, unit(points))
     assert symmetry is not None
     random = np.random.default_rng(m)
     plain = torch.from_numpy(random.random((3000, m)))
@@ -44,7 +44,7 @@ def test_sorting_equals_trying(points: Tensor) -> None:
 
 
 def test_few_rows_are_in_doubt() -> None:
-    symmetry = symmetry_of(das_dennis(5, 6))
+    symmetry = symmetry_of(das_dennis(5, 6), unit(das_dennis(5, 6)))
     assert symmetry is not None
     rows = torch.from_numpy(np.random.default_rng(0).random((2000, 5)))
     rows[::3, 2:] = 0  # equal coordinates are no doubt
@@ -63,9 +63,14 @@ def test_few_rows_are_in_doubt() -> None:
     ],
 )
 def test_no_symmetry_is_found_where_none_is(points: Tensor) -> None:
-    assert symmetry_of(points) is None
+    assert symmetry_of(points, unit(points)) is None
 
 
 def test_many_objectives_are_sorted_for() -> None:
-    assert isinstance(finder_of(das_dennis(5, 6)), Symmetry)
-    assert not isinstance(finder_of(das_dennis(3, 20)), Symmetry)
+    for points, kind in ((das_dennis(5, 6), Symmetry), (das_dennis(3, 20), Lattice)):
+        assert isinstance(finder_of(points, unit(points)), kind)
+        assert isinstance(finder_of(points * 7, unit(points)), kind)
+    one_cluster = torch.eye(4, dtype=torch.float64).flip(0) * 1e-8 + torch.rand(
+        (4, 4), dtype=torch.float64, generator=torch.Generator().manual_seed(0)
+    )
+    assert finder_of(one_cluster, unit(one_cluster)) is None
