@@ -8,6 +8,7 @@ individuals of all islands: `population(evolve.load("runs/islands").records)`.
 
 import torch
 from evox.problems.numerical import DTLZ3
+from torch import Tensor
 
 from evolve import Experiment
 from evolve.search.islands import Islands, Ring
@@ -19,10 +20,15 @@ N_OBJECTIVES = 3
 N_GENES = N_OBJECTIVES + 9
 
 
+def points() -> Tensor:
+    """(91, 3) reference points, of the islands' survival and of the choice among migrants."""
+    return das_dennis(N_OBJECTIVES, divisions=12)
+
+
 def algorithm() -> tensor.Evolution:
     """NSGA-III on 91 directions; evolves on torch's default device."""
     low = torch.zeros(N_GENES, dtype=torch.float64)
-    return tensor.NSGA3(92, N_OBJECTIVES, low, low + 1)
+    return tensor.NSGA3(92, N_OBJECTIVES, low, low + 1, points=points())
 
 
 def problem() -> DTLZ3:
@@ -37,7 +43,7 @@ def search() -> Islands:
     """Eight individuals of an island go to the next before each stint."""
     return Islands(
         n_islands=4,
-        selection=NSGA3(das_dennis(N_OBJECTIVES, divisions=12)),
+        selection=NSGA3(points()),
         migrants=8,
         objectives=stint.objectives,
         topology=Ring(),

@@ -13,24 +13,28 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache, partial
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any, TypeAlias
+from types import ModuleType
+from typing import TYPE_CHECKING, TypeAlias
 
 from evolve.errors import FitnessError
-from fitness.episodes import mujoco_warnings
+from fitness.episodes import is_count, mujoco_warnings
 
 if TYPE_CHECKING:
     import torch
+    from brax.envs import Env, State
+    from evox.core import Problem
+    from jax import Array  # type: ignore[import-not-found, unused-ignore]  # not always here
 
 # Brax's state after the step and the action -> a jax scalar; of a module, to be pickled.
-BraxCost: TypeAlias = Callable[[Any, Any], Any]
+BraxCost: TypeAlias = "Callable[[State, Array], Array]"
 
 
-def slowness(state: Any, action: Any) -> Any:
+def slowness(state: State, action: Array) -> Array:
     """Minus the forward velocity, m/s."""
     return -state.metrics["x_velocity"]
 
 
-def effort(state: Any, action: Any) -> Any:
+def effort(state: State, action: Array) -> Array:
     """The squared actions' sum: 0 at rest, a with all a motors at their limits."""
     return (action**2).sum()
 
@@ -53,10 +57,10 @@ class BraxEpisodes:
 
     def __post_init__(self) -> None:
         counts = (len(self.costs), self.steps, self.episodes, *self.hidden)
-        if min(counts) < 1 or not 0 < self.reach < float("inf"):
+        if not all(map(is_count, counts)) or not 0 < self.reach < float("inf"):
             raise FitnessError(
                 f"{self} plays no episode; give at least one cost, step, episode and neuron in "
-                "each hidden layer, and a positive reach."
+                "each hidden layer, as ints, and a positive reach."
             )
 
     @property
@@ -115,7 +119,9 @@ def _parameters(genes: torch.Tensor, sizes: tuple[int, ...]) -> dict[str, torch.
 def _policy(sizes: tuple[int, ...]) -> torch.nn.Module:
     import torch
 
-    with torch.random.fork_rng(devices=[]):  # its weights are written over
+    # Its weights are written over, and evox moves it: drawn where the stream is put back, whatever
+    # torch's default device.
+    with torch.random.fork_rng(devices=[]), torch.device("cpu"):
         layers = [(torch.nn.Linear(*ends), torch.nn.Tanh()) for ends in pairwise(sizes)]
     return torch.nn.Sequential(*(module for layer in layers for module in layer))
 
@@ -128,7 +134,7 @@ def _ends(environment: str) -> tuple[int, int]:
 
 
 @cache
-def _problems(episodes: BraxEpisodes, p: int, device: torch.device) -> list[Any]:
+def _problems(episodes: BraxEpisodes, p: int, device: torch.device) -> list[Problem]:
     """evox's problem of each cost, for p policies at a time."""
     from evox.problems.neuroevolution.brax import BraxProblem
 
@@ -153,7 +159,7 @@ def _problems(episodes: BraxEpisodes, p: int, device: torch.device) -> list[Any]
     return problems
 
 
-def _split(environment: str, cost: BraxCost) -> Any:
+def _split(environment: str, cost: BraxCost) -> Env:
     """The environment with `cost` as its reward, nothing from its end on.
 
     It never says that it is done: evox 1.4.0 forgets that in every other step.
@@ -161,12 +167,12 @@ def _split(environment: str, cost: BraxCost) -> Any:
     envs = _brax()
 
     class Split(envs.Wrapper):  # type: ignore[misc, name-defined]  # brax is not always here
-        def reset(self, rng: Any) -> Any:
+        def reset(self, rng: Array) -> State:
             state = self.env.reset(rng)
             kept = {**state.info, "alive": 1.0 - state.done}
             return state.replace(info=kept, done=state.done * 0, reward=state.reward * 0)
 
-        def step(self, state: Any, action: Any) -> Any:
+        def step(self, state: State, action: Array) -> State:
             alive = state.info["alive"]
             after = self.env.step(state, action)
             kept = {**after.info, "alive": alive * (1.0 - after.done)}
@@ -176,7 +182,7 @@ def _split(environment: str, cost: BraxCost) -> Any:
     return Split(_made(environment))
 
 
-def _made(environment: str) -> Any:
+def _made(environment: str) -> Env:
     envs = _brax()
     try:
         with mujoco_warnings():
@@ -188,12 +194,13 @@ def _made(environment: str) -> Any:
         ) from error
 
 
-def _brax() -> Any:
+def _brax() -> ModuleType:
     try:
-        from brax import envs
+        import brax.envs
     except ImportError as error:
         raise FitnessError(
             f"BraxEpisodes needs jax and brax ({error}); install them with `pip install brax` "
             "(and `jax[cuda12]` for a GPU), or use fitness.episodes.Episodes on the CPU."
         ) from error
+    envs: ModuleType = brax.envs
     return envs

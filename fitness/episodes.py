@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, NamedTuple, SupportsFloat, TypeAlias
 
 import numpy as np
 
@@ -90,10 +90,10 @@ class Episodes:
     reach: float = 1.0
 
     def __post_init__(self) -> None:
-        if not (self.costs and self.seeds and self.steps > 0 and min(self.hidden, default=1) > 0):
+        if not (self.costs and self.seeds and all(map(is_count, (self.steps, *self.hidden)))):
             raise FitnessError(
                 f"{self} plays no episode; give at least one cost, one seed, one step and one "
-                "neuron in each hidden layer."
+                "neuron in each hidden layer, as ints."
             )
         if not 0 < self.reach < np.inf:
             raise FitnessError(f"Episodes.reach is {self.reach}; give a positive number.")
@@ -170,6 +170,11 @@ class Episodes:
         return totals
 
 
+def is_count(number: object) -> bool:
+    """Whether it is an int of 1 or more; a bool is none."""
+    return isinstance(number, int) and not isinstance(number, bool) and number > 0
+
+
 def _layers(
     genes: torch.Tensor, sizes: tuple[int, ...]
 ) -> list[tuple[torch.Tensor, torch.Tensor]]:
@@ -202,7 +207,9 @@ class _Robot(NamedTuple):
     low: np.ndarray
     high: np.ndarray
 
-    def step(self, action: np.ndarray) -> tuple[Any, Any, bool, bool, Mapping[str, Any]]:
+    def step(
+        self, action: np.ndarray
+    ) -> tuple[np.ndarray, SupportsFloat, bool, bool, Mapping[str, float]]:
         """gymnasium's, on an action in [-1, 1]."""
         return self.body.step(self.low + (action + 1) / 2 * (self.high - self.low))
 

@@ -2,8 +2,8 @@
 
 The score is the exact hypervolume of the population (through moocore; Fonseca, Paquete &
 López-Ibáñez 2006), its heritage the algorithm's new state. Knows any evox `Algorithm` that keeps
-all it carries from one generation to the next in its buffers, two of them `pop` and `fit`; knows
-nothing of the other islands.
+all it carries from one generation to the next in its buffers, of dtypes that numpy has, two of
+them `pop` and `fit`; knows nothing of the other islands.
 """
 
 from __future__ import annotations
@@ -55,8 +55,9 @@ class Stint:
     )
 
     def __post_init__(self) -> None:
-        if self.generations < 1:
-            raise FitnessError(f"Stint.generations is {self.generations}; give 1 or more.")
+        n = self.generations
+        if isinstance(n, bool) or not isinstance(n, int) or n < 1:
+            raise FitnessError(f"Stint.generations is {n!r}; give an int of 1 or more.")
         if len(self.reference) < 2 or not all(math.isfinite(cost) for cost in self.reference):
             raise FitnessError(
                 f"Stint.reference is {self.reference}; give one finite cost for each of two or "
@@ -101,6 +102,7 @@ class Stint:
                 workflow.init_step()
             else:
                 workflow.step()
+        _check_buffers(workflow.algorithm)  # `fit` is in the problem's dtype by now
         buffers = workflow.algorithm.state_dict()
         arrays = {name: each.detach().cpu().numpy().copy() for name, each in buffers.items()}
         return arrays, sum(sizes)
@@ -137,11 +139,23 @@ def _load_(algorithm: Algorithm, state: Mapping[str, np.ndarray]) -> None:
 
 
 def _check_buffers(algorithm: Algorithm) -> None:
-    if missing := {"pop", "fit"} - set(algorithm.state_dict()):
+    """FitnessError unless `pop` and `fit` are among them, and numpy has the dtypes of all."""
+    import torch
+
+    buffers = algorithm.state_dict()
+    if missing := {"pop", "fit"} - set(buffers):
         raise FitnessError(
             f"{type(algorithm).__name__} has no buffer {' and no '.join(sorted(missing))}; give "
             "an evox Algorithm that keeps its population in `pop` and its costs in `fit`."
         )
+    for name, each in buffers.items():
+        try:
+            torch.empty(0, dtype=each.dtype, device="cpu").numpy()
+        except TypeError as error:
+            raise FitnessError(
+                f"The algorithm keeps `{name}` in {each.dtype}, which numpy does not have; let "
+                "its bounds, its data_type and the problem's costs be float32 or float64."
+            ) from error
 
 
 @contextmanager

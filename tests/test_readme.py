@@ -42,7 +42,7 @@ def test_the_custom_fitness_has_fifteen_lines() -> None:
 @pytest.mark.slow
 @pytest.mark.ray
 def test_the_custom_fitness_runs_outside_the_repository_on_ray(tmp_path: Path) -> None:
-    example, from_python = blocks("python")
+    example, from_python, _ = blocks("python")
     (tmp_path / "my_merge.py").write_text(example)
     for command in commands():
         words = shlex.split(command)
@@ -70,3 +70,11 @@ def test_the_custom_fitness_runs_outside_the_repository_on_ray(tmp_path: Path) -
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip().endswith(" 40")
+
+
+def test_the_selection_example_runs() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", blocks("python")[2]], capture_output=True, text=True, timeout=300
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("torch.Size([92])")

@@ -50,10 +50,10 @@ class RandomGraph:
     degree: int = 1
 
     def neighbours(self, island: int, n_islands: int, rng: np.random.Generator) -> Sequence[int]:
-        if not 1 <= self.degree < n_islands:
+        if not _is_count(self.degree, 1) or self.degree >= n_islands:
             raise ExperimentError(
-                f"RandomGraph.degree is {self.degree} for {n_islands} islands; give 1 to "
-                f"{n_islands - 1}."
+                f"RandomGraph.degree is {self.degree} for {n_islands} islands; give an int from 1 "
+                f"to {n_islands - 1}."
             )
         steps = rng.choice(n_islands - 1, size=self.degree, replace=False) + 1
         return tuple((island + int(step)) % n_islands for step in steps)
@@ -82,10 +82,10 @@ class Islands:
         objectives: Sequence[Objective],
         topology: Topology = Ring(),
     ) -> None:
-        if n_islands < 1 or migrants < 0:
+        if not _is_count(n_islands, 1) or not _is_count(migrants, 0):
             raise ExperimentError(
-                f"Islands got n_islands={n_islands} and migrants={migrants}; give 1 or more "
-                "islands and 0 or more migrants."
+                f"Islands got n_islands={n_islands!r} and migrants={migrants!r}; give 1 or more "
+                "islands and 0 or more migrants, as ints."
             )
         for island in range(n_islands):
             found = list(topology.neighbours(island, n_islands, np.random.default_rng(0)))
@@ -180,6 +180,11 @@ def population(records: Iterable[Record[G]]) -> tuple[np.ndarray, np.ndarray]:
         raise ValueError("No island has a stint that succeeded among these records.")
     pop, fit = (np.concatenate([state[name] for state in states]) for name in ("pop", "fit"))
     return pop, fit
+
+
+def _is_count(number: object, least: int) -> bool:
+    """Whether it is an int of `least` or more; a bool is none."""
+    return isinstance(number, int) and not isinstance(number, bool) and number >= least
 
 
 def _keep_(newest: Newest[G], record: Record[G]) -> None:

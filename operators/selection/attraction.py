@@ -114,15 +114,16 @@ class Attraction:
 
 def _scores(samples: np.ndarray, maximise: bool) -> np.ndarray:
     """(n, s) float64 in [0, 1], more is better, 0 where `samples` is not finite."""
-    half = np.asarray(samples, dtype=np.float64) / 2  # exact; a range near 1e308 overflows
-    known = np.isfinite(half)
+    # exact; a range near 1e308 overflows, and so does the sum of two of half of it in a median
+    quarter = np.asarray(samples, dtype=np.float64) / 4
+    known = np.isfinite(quarter)
     if not known.any():
-        return np.zeros_like(half)
+        return np.zeros_like(quarter)
     if maximise:
-        raised = np.where(known, half - min(0.0, float(half[known].min())), 0.0)
+        raised = np.where(known, quarter - min(0.0, float(quarter[known].min())), 0.0)
         return raised / (raised.max() or 1.0)
-    least = np.where(known, half, np.inf).min(0)
-    excess = np.where(known, half - np.where(np.isfinite(least), least, 0.0), 0.0)
+    least = np.where(known, quarter, np.inf).min(0)
+    excess = np.where(known, quarter - np.where(np.isfinite(least), least, 0.0), 0.0)
     typical = float(np.median(excess[excess > 0])) if (excess > 0).any() else 1.0
     with np.errstate(over="ignore"):  # exp(-inf) is the 0 that is meant
         return np.where(known, np.exp(-excess / typical), 0.0)
@@ -144,6 +145,6 @@ def _values(scores: np.ndarray, eps: float) -> np.ndarray:
 def _drawn(weight: np.ndarray, k: int, generator: torch.Generator) -> Tensor:
     """(k,) int64 rows in proportion to `weight` (n,) >= 0; uniform if all are 0."""
     bounds = torch.from_numpy(weight if weight.any() else np.ones_like(weight)).cumsum(0)
-    dice = torch.rand(k, dtype=torch.float64, generator=generator) * bounds[-1]
+    dice = torch.rand(k, dtype=torch.float64, generator=generator, device="cpu") * bounds[-1]
     below = torch.nextafter(bounds[-1], torch.zeros_like(bounds[-1]))  # the product may round up
     return torch.searchsorted(bounds, torch.minimum(dice, below), right=True)

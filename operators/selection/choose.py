@@ -11,7 +11,13 @@ import math
 
 from torch import Tensor
 
-from operators.selection.reference import das_dennis, divisions_for, two_layer
+from operators.selection.reference import (
+    check_objectives,
+    das_dennis,
+    divisions_for,
+    is_int,
+    two_layer,
+)
 from operators.selection.riesz import riesz
 
 _FILLED = 0.8  # of the individuals; a regular set with a smaller share leaves too many lines out
@@ -23,7 +29,7 @@ def reference_points(n_individuals: int, n_objectives: int) -> Tensor:
 
     Das-Dennis or its two layers if they make at least 0.8 points an individual, or above 1000
     individuals; else Riesz s-energy with a point an individual. The same for the same sizes.
-    Raises ValueError for n_objectives < 2, or fewer individuals than objectives.
+    Raises ValueError for n_objectives < 2, fewer individuals than objectives, what is no int.
     """
     _check(n_individuals, n_objectives)
     divisions = divisions_for(n_objectives, n_individuals)
@@ -61,13 +67,10 @@ def _size(divisions: int, m: int) -> int:
 
 
 def _check(n_individuals: int, n_objectives: int) -> None:
-    if n_objectives < 2:
+    check_objectives(n_objectives, "reference_points")
+    if not is_int(n_individuals) or n_individuals < n_objectives:
         raise ValueError(
-            f"reference_points was asked for {n_objectives} objective(s), expected 2 or more; "
-            "use Truncation() for one objective."
-        )
-    if n_individuals < n_objectives:
-        raise ValueError(
-            f"reference_points got {n_individuals} individuals for {n_objectives} objectives, "
-            f"expected at least {n_objectives} (a point on each axis); use a larger population."
+            f"reference_points got n_individuals={n_individuals!r} for {n_objectives} objectives, "
+            f"expected an int of at least {n_objectives} (a point on each axis); use a larger "
+            "population."
         )

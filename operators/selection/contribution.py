@@ -101,7 +101,8 @@ def sampled(
     while True:
         n_own = size // 2 if own.numel() else 0
         n_common, n_drawn = n_common + size - n_own, n_drawn + size
-        unit = torch.rand((size, m), dtype=torch.float64, generator=generator).to(rows.device)
+        unit = torch.rand((size, m), dtype=torch.float64, generator=generator, device="cpu")
+        unit = unit.to(rows.device)
         common = low + unit[n_own:] * (reference - low)
         if n_own:
             turn = torch.arange(max(n_own, own.numel()), device=rows.device)

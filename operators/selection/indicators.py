@@ -1,7 +1,8 @@
 """How good a set of costs is: IGD, IGD+, GD and hypervolume. Knows no selection.
 
 Costs are minimised; numbers come out in the costs' own units, so objectives of unlike scales want
-normalising first. Float64 throughout, whatever the dtype given; what is not finite is refused.
+normalising first. Float64 throughout, whatever the dtype given; what is not finite is refused, and
+no gradient is followed.
 """
 
 from __future__ import annotations
@@ -67,8 +68,8 @@ def hypervolume(
     check_costs(points, "hypervolume (points)")
     _check_finite(points, "points", "hypervolume")
     _check_reference(points, reference)
-    limit = reference.double()
-    inside = points.double()
+    limit = reference.detach().double()
+    inside = points.detach().double()
     inside = inside[(inside < limit).all(1)]
     if n_samples is None:
         if points.device.type != "cpu":
@@ -98,9 +99,9 @@ def _exact(points: Tensor, reference: Tensor) -> Tensor:
             "pass n_samples and a generator for an estimate."
         ) from missing
     if not points.shape[0]:
-        return torch.zeros((), dtype=torch.float64)
-    value: float = moocore.hypervolume(points.detach().numpy(), ref=reference.detach().numpy())
-    return torch.tensor(value, dtype=torch.float64)
+        return torch.zeros((), dtype=torch.float64, device="cpu")
+    value: float = moocore.hypervolume(points.numpy(), ref=reference.numpy())
+    return torch.tensor(value, dtype=torch.float64, device="cpu")
 
 
 def _estimate(
@@ -116,7 +117,7 @@ def _estimate(
     hits = torch.zeros((), dtype=torch.int64, device=points.device)
     for first in range(0, n_samples, step):
         size = min(step, n_samples - first)
-        unit = torch.rand((size, m), dtype=torch.float64, generator=generator)
+        unit = torch.rand((size, m), dtype=torch.float64, generator=generator, device="cpu")
         samples = low + unit.to(points.device) * span
         below = points[:, 0, None] <= samples[:, 0]
         for j in range(1, m):
@@ -149,6 +150,7 @@ def _mean_distance(
         )
     _check_finite(points, "points", who)
     _check_finite(front, "front", who)
+    rows, others = rows.detach(), others.detach()
     largest = max(float(rows.abs().max()), float(others.abs().max()))
     exponent = max(math.frexp(largest)[1] - 1, -1000)  # costs / 2^exponent are within [-2, 2]
     scaled, targets = (_times_two_to(each.double(), -exponent) for each in (rows, others))

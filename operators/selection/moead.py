@@ -40,8 +40,9 @@ class Seen:
 
     @classmethod
     def blank(cls, n_objectives: int) -> Self:
-        """The memory of nothing seen yet: +inf."""
-        return cls(torch.full((n_objectives,), torch.inf, dtype=torch.float64))
+        """The memory of nothing seen yet: +inf, on the CPU."""
+        none = torch.full((n_objectives,), torch.inf, dtype=torch.float64, device="cpu")
+        return cls(none)
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,9 +102,9 @@ class MOEAD:
         (p, width), q = self.near.shape, slots.numel()
         place = _two_of(width, q, generator).to(slots.device)
         anywhere = _two_of(p, q, generator).to(slots.device)
-        local = torch.rand(q, 1, generator=generator, dtype=torch.float64) < self.locality
+        dice = torch.rand(q, 1, generator=generator, dtype=torch.float64, device="cpu")
         nearby = self.near.to(slots.device)[slots].gather(1, place)
-        return torch.where(local.to(slots.device), nearby, anywhere)
+        return torch.where((dice < self.locality).to(slots.device), nearby, anywhere)
 
     def __call__(
         self,
@@ -133,7 +134,7 @@ class MOEAD:
         self._check_slots(slots, offspring)
         penalty = torch.cat([_penalty(costs, violation), _penalty(offspring, offspring_violation)])
         feasible = (penalty == 0)[:, None]
-        exact = torch.cat([costs, offspring]).double()
+        exact = torch.cat([costs, offspring]).detach().double()
         ideal = torch.where(feasible, exact, torch.inf).amin(0)
         ideal = torch.minimum(ideal, memory.ideal.to(costs.device))
         # halved, which is exact: a difference near 1e308 overflows
@@ -215,10 +216,10 @@ class MOEAD:
 
 def _two_of(n: int, q: int, generator: torch.Generator) -> Tensor:
     """(q, 2) int64 drawn from 0 .. n - 1, distinct if n > 1."""
-    first = torch.randint(n, (q,), generator=generator)
+    first = torch.randint(n, (q,), generator=generator, device="cpu")
     if n == 1:
         return torch.stack([first, first], 1)
-    step = torch.randint(1, n, (q,), generator=generator)
+    step = torch.randint(1, n, (q,), generator=generator, device="cpu")
     return torch.stack([first, (first + step) % n], 1)
 
 
@@ -227,7 +228,7 @@ def _penalty(costs: Tensor, violation: Tensor | None) -> Tensor:
     _, valid = feasibility(costs, violation)
     amount = torch.zeros(costs.shape[0], dtype=torch.float64, device=costs.device)
     if violation is not None:
-        amount = violation.double().clamp(0.0, torch.finfo(torch.float64).max)
+        amount = violation.detach().double().clamp(0.0, torch.finfo(torch.float64).max)
     return torch.where(valid, amount, torch.inf)
 
 

@@ -38,8 +38,8 @@ def random_keys(n: int, generator: torch.Generator, device: torch.device) -> Key
 
     Drawn on the CPU and moved: the same survivors on every device.
     """
-    within = torch.randperm(n, generator=generator)
-    between = torch.randperm(n, generator=generator)
+    within = torch.randperm(n, generator=generator, device="cpu")
+    between = torch.randperm(n, generator=generator, device="cpu")
     return within.to(device), between.to(device)
 
 

@@ -30,7 +30,7 @@ def novelty(measures: Tensor, archive: Tensor | None = None, neighbours: int = 1
     _check(measures, archive, neighbours)
     n = len(measures)
     others = measures if archive is None else torch.cat([measures, archive])
-    others = others.double()
+    others = others.detach().double()
     sound = others.isfinite().all(1)
     others = torch.where(sound[:, None], others, 0.0)
     unit = others.abs().amax().clamp_(min=torch.finfo(torch.float64).tiny) if n else None
@@ -78,7 +78,7 @@ class Novelty:
                 f"Novelty was asked for k={k!r} survivors of {n} rows, expected an int from 1 "
                 f"to {n}; give more candidates or a smaller k."
             )
-        rows = torch.randperm(n, generator=generator).to(measures.device)
+        rows = torch.randperm(n, generator=generator, device="cpu").to(measures.device)
         return Selected(rows[novel[rows].argsort(descending=True, stable=True)[:k]])
 
 

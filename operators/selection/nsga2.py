@@ -34,7 +34,8 @@ class NSGA2:
         check_several_objectives(costs, "NSGA2")
         rank = fronts(costs, violation, enough=k)
         rows = (rank != UNRANKED).nonzero()[:, 0]
-        rows = rows[torch.randperm(rows.numel(), generator=generator).to(costs.device)]
+        drawn = torch.randperm(rows.numel(), generator=generator, device="cpu")
+        rows = rows[drawn.to(costs.device)]
         distance = crowding(costs, rank)
         rows = rows[distance[rows].argsort(descending=True, stable=True)]
         rows = rows[rank[rows].argsort(stable=True)]
@@ -49,7 +50,9 @@ def crowding(costs: Tensor, rank: Tensor) -> Tensor:
     constant in a front adds nothing there, and rows that are not finite have distance 0.
     """
     finite = torch.isfinite(costs).all(1, keepdim=True)
-    half = torch.where(finite, costs.double() / 2, 0.0)  # exact; a range near 1e308 overflows
+    half = torch.where(
+        finite, costs.detach().double() / 2, 0.0
+    )  # exact; a range near 1e308 overflows
     distance = torch.zeros(costs.shape[0], dtype=torch.float64, device=costs.device)
     if not costs.shape[0]:
         return distance

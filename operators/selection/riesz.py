@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from operators.selection.reference import das_dennis, divisions_for
+from operators.selection.reference import check_objectives, das_dennis, divisions_for, is_int
 
 _TILE = 1 << 18  # float64 numbers held at once
 _MOST = 20_000  # points; beyond, the time of order r^2 is hours
@@ -32,12 +32,12 @@ def riesz(n_objectives: int, n_points: int, *, seed: int = 0, steps: int = 400) 
 
     The same bits for the same seed and number of threads. For a size that Das-Dennis has, the
     energy is at most that set's. steps: descent after both starts have settled (200 steps each).
-    Time of order steps r^2 m, memory r m and one tile. Raises ValueError for n_objectives < 2,
-    n_points < n_objectives or above 20,000, steps < 0.
+    Time of order steps r^2 m, memory r m and one tile; on the CPU. Raises ValueError for
+    n_objectives < 2, n_points < n_objectives or above 20,000, steps < 0, what is no int.
     """
-    _check(n_objectives, n_points, steps)
-    generator = torch.Generator().manual_seed(seed)
-    corners = torch.eye(n_objectives, dtype=torch.float64)
+    _check(n_objectives, n_points, seed, steps)
+    generator = torch.Generator("cpu").manual_seed(seed)
+    corners = torch.eye(n_objectives, dtype=torch.float64, device="cpu")
     lattice = das_dennis(n_objectives, divisions_for(n_objectives, n_points))
     inside = lattice[lattice.amax(1) < 1]
     starts = []
@@ -118,9 +118,8 @@ def _descended(points: Tensor, s: float, n_steps: int) -> Tensor:
 def _filled(points: Tensor, n_points: int, generator: torch.Generator) -> Tensor:
     """`points` and random ones, each the farthest candidate from all before it."""
     m = points.shape[1]
-    candidates = torch.rand(
-        max(2000, _CANDIDATES * n_points), m, dtype=torch.float64, generator=generator
-    )
+    shape = max(2000, _CANDIDATES * n_points), m
+    candidates = torch.rand(shape, dtype=torch.float64, generator=generator, device="cpu")
     candidates = candidates.clamp_(min=1e-300).log_()
     candidates /= candidates.sum(1, keepdim=True)  # uniform on the simplex
     square = (candidates * candidates).sum(1)
@@ -137,22 +136,20 @@ def _filled(points: Tensor, n_points: int, generator: torch.Generator) -> Tensor
 def _on_simplex(points: Tensor) -> Tensor:
     """The nearest point of the unit simplex to each row (Held, Wolfe & Crowder 1974)."""
     falling = points.sort(dim=1, descending=True).values
-    count = torch.arange(1, points.shape[1] + 1, dtype=points.dtype)
+    count = torch.arange(1, points.shape[1] + 1, dtype=points.dtype, device=points.device)
     excess = falling.cumsum(1) - 1
     kept = (falling * count > excess).sum(1, keepdim=True)
     return (points - excess.gather(1, kept - 1) / kept).clamp_(min=0)
 
 
-def _check(n_objectives: int, n_points: int, steps: int) -> None:
-    if n_objectives < 2:
+def _check(n_objectives: int, n_points: int, seed: int, steps: int) -> None:
+    check_objectives(n_objectives, "riesz")
+    if not is_int(n_points) or not n_objectives <= n_points <= _MOST:
         raise ValueError(
-            f"riesz was asked for {n_objectives} objective(s), expected 2 or more; "
-            "use Truncation() for one objective."
-        )
-    if not n_objectives <= n_points <= _MOST:
-        raise ValueError(
-            f"riesz got n_points={n_points} for {n_objectives} objectives, expected from "
+            f"riesz got n_points={n_points!r} for {n_objectives} objectives, expected an int from "
             f"{n_objectives} (the corners) to {_MOST}; use das_dennis for more."
         )
-    if steps < 0:
-        raise ValueError(f"riesz got steps={steps}, expected 0 or more; 400 serve.")
+    if not is_int(seed):
+        raise ValueError(f"riesz got seed={seed!r}, expected an int; 0 serves.")
+    if not is_int(steps) or steps < 0:
+        raise ValueError(f"riesz got steps={steps!r}, expected an int of 0 or more; 400 serve.")

@@ -27,7 +27,7 @@ _LEAST_GAP = 1e-12  # radians between vectors: equal ones must not divide by 0
 
 @dataclass(frozen=True, eq=False)
 class Adapted:
-    """What RVEA remembers, on the device of the costs.
+    """What RVEA remembers, on the device of the costs; blank on the CPU.
 
     vectors: (r, m) float64 unit rows. gaps: (r,) float64 radians from each to its nearest other.
     generation: () int64, how many calls there were.
@@ -40,8 +40,9 @@ class Adapted:
     @classmethod
     def blank(cls, n_vectors: int, n_objectives: int) -> Self:
         """The memory of nothing seen yet: generation 0, whose vectors are not looked at."""
-        vectors = torch.zeros((n_vectors, n_objectives), dtype=torch.float64)
-        return cls(vectors, vectors[:, 0].clone(), torch.zeros((), dtype=torch.int64))
+        vectors = torch.zeros((n_vectors, n_objectives), dtype=torch.float64, device="cpu")
+        generation = torch.zeros((), dtype=torch.int64, device="cpu")
+        return cls(vectors, vectors[:, 0].clone(), generation)
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,10 +102,10 @@ class RVEA:
         check_several_objectives(costs, "RVEA")
         memory = self._fitting(costs, state)
         feasible, _ = feasibility(costs, violation)
-        half = costs.double() / 2  # exact; a difference near 1e308 overflows
+        half = costs.detach().double() / 2  # exact; a difference near 1e308 overflows
         progress = (memory.generation.double() / self.generations).clamp(max=1.0)
         vector, distance = _penalised(half, feasible, memory, progress**self.alpha)
-        rows = torch.randperm(costs.shape[0], generator=generator).to(costs.device)
+        rows = torch.randperm(costs.shape[0], generator=generator, device="cpu").to(costs.device)
         rows = rows[_rounded(distance)[rows].argsort(stable=True)]
         place = _places(vector, rows, len(self.directions) + 1)
         best = feasible & (place == 0)

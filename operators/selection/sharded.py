@@ -9,14 +9,17 @@ before front f lie in its own fronts up to f. Knows costs, not genomes; one thre
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import torch
 from torch import Tensor
 
 from operators.selection.arguments import check_costs, check_violation
 from operators.selection.dominance import UNRANKED, feasibility, fronts
+
+Masks: TypeAlias = "Sequence[tuple[Tensor, Tensor]]"  # (feasible, valid) of shards, (n_i,) bool
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,8 +36,8 @@ class Contenders:
 
 
 def sharded_fronts(
-    shards: Sequence[Tensor],
-    violations: Sequence[Tensor] | None = None,
+    shards: Iterable[Tensor],
+    violations: Iterable[Tensor] | None = None,
     enough: int | None = None,
 ) -> list[Tensor]:
     """`fronts(cat(shards), cat(violations), enough)`, bit for bit, cut as the shards are.
@@ -44,10 +47,55 @@ def sharded_fronts(
     Each device ranks its shard whole, then once a front what may lead it; the first ranks the
     leaders of all.
     """
-    _check(shards, violations, enough)
+    shards, violations = _checked(shards, violations, "sharded_fronts")
+    whole = isinstance(enough, int) and not isinstance(enough, bool)
+    if enough is not None and not (whole and enough >= 1):
+        raise ValueError(
+            f"sharded_fronts got enough={enough!r}, expected an int of 1 or more; None ranks "
+            "every row."
+        )
     n = sum(len(costs) for costs in shards)
     wanted = n if enough is None else min(enough, n)
+    return _ranked(shards, violations, _masks(shards, violations), wanted)
+
+
+def contenders(
+    shards: Iterable[Tensor], k: int, violations: Iterable[Tensor] | None = None
+) -> Contenders:
+    """What NSGA2 or NSGA3 need to choose `k` of all rows as they would from `cat(shards)`.
+
+    `found.rows[selection(found.costs, k, violation=found.violation, generator=g).indices]` are
+    the same survivors in the same order, and the state is the same. Arguments as of
+    `sharded_fronts`, 1 <= k <= n, else ValueError. The rows: the fronts that reach `k`; the rest
+    could only tell NSGA-III the worst feasible costs, so each shard adds its worst feasible row
+    per objective.
+    """
+    shards, violations = _checked(shards, violations, "contenders")
+    n = sum(len(costs) for costs in shards)
+    if isinstance(k, bool) or not isinstance(k, int) or not 1 <= k <= n:
+        raise ValueError(
+            f"contenders was asked for k={k!r} survivors of {n} rows, expected an int from 1 to "
+            f"{n}; give more candidates or a smaller k."
+        )
     masks = _masks(shards, violations)
+    keep = [rank != UNRANKED for rank in _ranked(shards, violations, masks, k)]
+    for mask, costs, (feasible, _) in zip(keep, shards, masks):
+        places = feasible.nonzero()[:, 0]
+        if len(places):
+            mask[places[costs[places].argmax(0)]] = True
+    home = shards[0].device
+    rows = torch.cat([mask.to(home) for mask in keep]).nonzero()[:, 0]
+    chosen = torch.cat([costs[mask].to(home) for costs, mask in zip(shards, keep)])
+    if violations is None:
+        return Contenders(chosen, None, rows)
+    bad = torch.cat([each[mask].to(home) for each, mask in zip(violations, keep)])
+    return Contenders(chosen, bad, rows)
+
+
+def _ranked(
+    shards: Sequence[Tensor], violations: Sequence[Tensor] | None, masks: Masks, wanted: int
+) -> list[Tensor]:
+    """`sharded_fronts` of checked arguments; masks: from `_masks`."""
     n_feasible, n_valid = (sum(int(pair[i].sum()) for pair in masks) for i in (0, 1))
     parts = [costs[feasible] for costs, (feasible, _) in zip(shards, masks)]
     found, n_fronts = _together(parts, min(wanted, n_feasible))
@@ -68,30 +116,6 @@ def sharded_fronts(
     counts = [torch.bincount(rank[rank != UNRANKED], minlength=n_fronts).cpu() for rank in ranks]
     last = int((torch.stack(counts).sum(0).cumsum(0) < wanted).sum())
     return [torch.where(rank > last, UNRANKED, rank) for rank in ranks]
-
-
-def contenders(
-    shards: Sequence[Tensor], k: int, violations: Sequence[Tensor] | None = None
-) -> Contenders:
-    """What NSGA2 or NSGA3 need to choose `k` of all rows as they would from `cat(shards)`.
-
-    `found.rows[selection(found.costs, k, violation=found.violation, generator=g).indices]` are
-    the same survivors in the same order, and the state is the same. Arguments as of
-    `sharded_fronts`, 1 <= k. The rows: the fronts that reach `k`; the rest could only tell
-    NSGA-III the worst feasible costs, so each shard adds its worst feasible row per objective.
-    """
-    keep = [rank != UNRANKED for rank in sharded_fronts(shards, violations, k)]
-    for mask, costs, (feasible, _) in zip(keep, shards, _masks(shards, violations)):
-        places = feasible.nonzero()[:, 0]
-        if len(places):
-            mask[places[costs[places].argmax(0)]] = True
-    home = shards[0].device
-    rows = torch.cat([mask.to(home) for mask in keep]).nonzero()[:, 0]
-    chosen = torch.cat([costs[mask].to(home) for costs, mask in zip(shards, keep)])
-    if violations is None:
-        return Contenders(chosen, None, rows)
-    bad = torch.cat([each[mask].to(home) for each, mask in zip(violations, keep)])
-    return Contenders(chosen, bad, rows)
 
 
 def _together(shards: Sequence[Tensor], wanted: int) -> tuple[list[Tensor], int]:
@@ -120,33 +144,31 @@ def _leaders(costs: Tensor, among: Tensor) -> Tensor:
     return places[fronts(costs[places], enough=1) == 0]
 
 
-def _masks(
-    shards: Sequence[Tensor], violations: Sequence[Tensor] | None
-) -> list[tuple[Tensor, Tensor]]:
+def _masks(shards: Sequence[Tensor], violations: Sequence[Tensor] | None) -> Masks:
     """(feasible, valid) of each shard, (n_i,) bool."""
     bad = [None] * len(shards) if violations is None else violations
     return [feasibility(costs, each) for costs, each in zip(shards, bad)]
 
 
-def _check(
-    shards: Sequence[Tensor], violations: Sequence[Tensor] | None, enough: int | None
-) -> None:
+def _checked(
+    shards: Iterable[Tensor], violations: Iterable[Tensor] | None, who: str
+) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...] | None]:
+    """Both as tuples, without their gradients; ValueError for what does not fit together."""
+    shards, violations = tuple(shards), None if violations is None else tuple(violations)
     for costs in shards:
-        check_costs(costs, "sharded_fronts")
+        check_costs(costs, who)
     kinds = {(costs.shape[1], costs.dtype) for costs in shards}
     if len(kinds) != 1:
         raise ValueError(
-            f"sharded_fronts got shards of {sorted(map(str, kinds))} objectives and dtypes, "
-            "expected one or more of the same; split one tensor (n, m)."
+            f"{who} got shards of {sorted(map(str, kinds))} objectives and dtypes, expected one "
+            "or more of the same; split one tensor (n, m)."
         )
     if violations is not None and len(violations) != len(shards):
         raise ValueError(
-            f"sharded_fronts got {len(violations)} violations for {len(shards)} shards, "
-            "expected one each; split them where the costs are split."
+            f"{who} got {len(violations)} violations for {len(shards)} shards, expected one "
+            "each; split them where the costs are split."
         )
     for costs, bad in zip(shards, violations or ()):
-        check_violation(bad, costs, "sharded_fronts")
-    if enough is not None and enough < 1:
-        raise ValueError(
-            f"sharded_fronts got enough={enough}, expected 1 or more; None ranks every row."
-        )
+        check_violation(bad, costs, who)
+    alone = None if violations is None else tuple(bad.detach() for bad in violations)
+    return tuple(costs.detach() for costs in shards), alone

@@ -91,7 +91,8 @@ def draw(costs: Tensor, n_parents: int, size: int, generator: torch.Generator, w
             f"{who} was asked for n_parents={n_parents!r} of {n} rows, expected an int of 1 or "
             "more and at least one row; tell some founders first."
         )
-    return torch.randint(n, (n_parents, size), generator=generator).to(costs.device)
+    drawn = torch.randint(n, (n_parents, size), generator=generator, device="cpu")
+    return drawn.to(costs.device)
 
 
 def _check_size(size: object, who: str) -> None:

@@ -39,5 +39,6 @@ class Truncation:
             )
         rank = fronts(costs, violation, enough=k)
         rows = (rank != UNRANKED).nonzero()[:, 0]
-        rows = rows[torch.randperm(rows.numel(), generator=generator).to(costs.device)]
+        drawn = torch.randperm(rows.numel(), generator=generator, device="cpu")
+        rows = rows[drawn.to(costs.device)]
         return Selected(rows[rank[rows].argsort(stable=True)[:k]])

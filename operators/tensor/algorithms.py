@@ -1,4 +1,4 @@
-"""NSGA-III, NSGA-II, HypE and MOEA/D for evox's workflows, with the arguments of evox's own.
+"""NSGA-III, NSGA-II, HypE, MOEA/D and RVEA for evox's workflows, with the arguments of evox's own.
 
 Each is an `Evolution` with the paper's mating and survival. Knows no problem.
 """
@@ -14,11 +14,11 @@ from evox.operators.crossover import simulated_binary_half
 from evox.operators.selection import tournament_selection_multifit
 from torch import Tensor
 
-from evolve.variation import Selected
-from operators.selection import hype, moead, nsga2, nsga3
+from operators.selection import hype, moead, nsga2, nsga3, rvea
 from operators.selection.choose import reference_points
 from operators.selection.decomposition import PBI
 from operators.selection.dominance import fronts
+from operators.selection.moead import Placed
 from operators.selection.normalisation import Memory
 from operators.tensor.evolution import Crossover, Evolution, Mutation, check_size, host
 
@@ -61,8 +61,8 @@ class Slots:
         violation: Tensor | None = None,
         state: object | None = None,
         generator: torch.Generator,
-    ) -> Selected:
-        """(k,) rows of `costs` (2 k, m): what sits in each slot after its child came."""
+    ) -> Placed:
+        """(k,) rows of `costs` (2 k, m), with repeats: what sits in each slot after its child."""
         own, new = costs[:k], costs[k:]
         slots = torch.arange(k, device=costs.device)
         at = (None, None) if violation is None else (violation[:k], violation[k:])
@@ -222,6 +222,55 @@ def MOEAD(
     p = len(points)
     return Evolution(
         p, n_objs, lb, ub, slots, blank, slots.mate, 2 * p, mutation_op, crossover, None, device
+    )
+
+
+def RVEA(
+    pop_size: int,
+    n_objs: int,
+    lb: Tensor,
+    ub: Tensor,
+    alpha: float = 2.0,
+    fr: float = 0.1,
+    max_gen: int = 100,
+    selection_op: None = None,
+    mutation_op: Mutation | None = None,
+    crossover_op: Crossover | None = None,
+    device: torch.device | None = None,
+    points: Tensor | None = None,
+) -> Evolution:
+    """RVEA (Cheng et al. 2016), for `evox.algorithms.RVEA`; arguments as for `Evolution`.
+
+    max_gen: `generations` of the survival, which are steps; `init_step` is none. Step t of 1, 2,
+    ... penalises angles by ((t - 1) / max_gen)^alpha as the paper does (evox: (t / max_gen)^alpha)
+    and from step max_gen + 1 on by 1. fr: `adaptation`, after which share of max_gen the vectors
+    are adapted (evox: after 1 / fr steps, which is the same for max_gen = 100, fr = 0.1).
+    selection_op: None; evox's is a survival, for which use `Evolution`. points: (r, n_objs)
+    vectors, default `reference_points(pop_size, n_objs)`; survivors are pop_size all the same.
+    """
+    check_size(pop_size, n_objs)
+    if selection_op is not None:
+        raise ValueError(
+            "RVEA got a selection_op, expected None: it would replace the survival; give "
+            "Evolution a selection of your own."
+        )
+    with host():
+        points = reference_points(pop_size, n_objs) if points is None else points
+        selection = rvea.RVEA(points, max_gen, alpha, fr)
+        blank = rvea.Adapted.blank(len(points), n_objs)
+    return Evolution(
+        pop_size,
+        n_objs,
+        lb,
+        ub,
+        selection,
+        blank,
+        None,
+        None,
+        mutation_op,
+        crossover_op,
+        None,
+        device,
     )
 
 

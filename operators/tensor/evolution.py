@@ -43,6 +43,9 @@ class Evolution(Algorithm):  # type: ignore[misc]  # evox has no types
     """Generations of `pop_size` children under any `Selection`, in the box from lb to ub.
 
     Buffers: pop (p, d), fit (p, m) as the problem returns it, and the selection's state.
+    An evox problem returns costs alone, so the selection never gets a `violation`: a problem with
+    constraints adds them to its costs as penalties, or is a `Fitness` whose scores have a
+    violation, in a run of the engine.
     """
 
     def __init__(

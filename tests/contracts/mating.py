@@ -66,6 +66,12 @@ class MatingContract:
         self.parents(costs, 5)
         assert torch.equal(costs, kept)
 
+    def test_another_default_device(self) -> None:
+        costs = self.rows(20)
+        expected = self.parents(costs, 5)
+        with torch.device("meta"):  # stands for "cuda", which is not everywhere
+            assert torch.equal(self.parents(costs, 5), expected)
+
     @pytest.mark.parametrize("n_parents", [0, -2, True, 1.5])
     def test_refuses_no_parents(self, n_parents: int) -> None:
         with pytest.raises(ValueError, match="n_parents"):

@@ -11,9 +11,22 @@ from torch import Tensor
 
 from evolve.variation import Selected, Selection
 
+SHORT = [torch.float16, torch.bfloat16]
+
 
 def seeded(seed: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
+
+
+def chained(selection: Selection, costs: Tensor, violation: Tensor) -> list[Selected]:
+    """Two calls, the second with what the first remembers, and a front that is cut."""
+    first = selection(costs, 11, violation=violation, generator=seeded())
+    near = costs / costs.norm(dim=1, keepdim=True)
+    return [first, selection(near, 11, state=first.state, generator=seeded())]
+
+
+def fields(state: object | None) -> list[Tensor]:
+    return [] if state is None else list(vars(state).values())
 
 
 class SelectionContract:
@@ -46,17 +59,20 @@ class SelectionContract:
         again = copy(costs, 7, generator=seeded()).indices
         assert torch.equal(again, self.survivors(costs, 7).indices)
 
-    @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+    @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, *SHORT])
     @pytest.mark.parametrize(("n", "k"), [(1, 1), (2, 1), (30, 1), (30, 13), (30, 29), (30, 30)])
     def test_gives_exactly_k(self, n: int, k: int, dtype: torch.dtype) -> None:
         self.assert_exactly(self.survivors(self.rows(n).to(dtype), k), k, n)
 
+    @pytest.mark.parametrize("dtype", [torch.float64, *SHORT])
     @pytest.mark.parametrize("k", [1, 5, 17, 39, 40])
-    def test_gives_exactly_k_of_broken_and_infeasible_rows(self, k: int) -> None:
-        costs = self.rows(40)
+    def test_gives_exactly_k_of_broken_and_infeasible_rows(
+        self, k: int, dtype: torch.dtype
+    ) -> None:
+        costs = self.rows(40).to(dtype)
         costs[3:12, 0] = torch.nan
         costs[12:15, -1] = torch.inf
-        violation = torch.zeros(40, dtype=torch.float64)
+        violation = torch.zeros(40, dtype=dtype)
         violation[10:30] = 2.0
         violation[30] = torch.nan
         self.assert_exactly(self.survivors(costs, k, violation), k, 40)
@@ -70,6 +86,29 @@ class SelectionContract:
     def test_gives_exactly_k_at_any_scale(self, scale: float) -> None:
         costs = (self.rows(30) * 2 - 1) * scale
         self.assert_exactly(self.survivors(costs, 11), 11, 30)
+
+    @pytest.mark.parametrize("dtype", SHORT)
+    def test_gives_exactly_k_of_the_largest_and_the_least_short_floats(
+        self, dtype: torch.dtype
+    ) -> None:
+        signs = self.rows(30).to(dtype) * 2 - 1
+        for scale in (torch.finfo(dtype).max, torch.finfo(dtype).smallest_normal):
+            self.assert_exactly(self.survivors(signs * scale, 11), 11, 30)
+
+    def test_the_layout_of_costs_does_not_matter(self) -> None:
+        costs = self.rows(30)
+        expected = self.survivors(costs, 11).indices
+        spaced = torch.full((60, 3 * self.n_objectives), torch.nan, dtype=torch.float64)
+        spaced[::2, 1::3] = costs
+        for same in (costs.T.contiguous().T, spaced[::2, 1::3]):
+            assert torch.equal(self.survivors(same, 11).indices, expected)
+
+    def test_gives_exactly_k_of_expanded_costs(self) -> None:
+        costs = self.rows(30)
+        self.assert_exactly(self.survivors(costs[:1].expand(30, -1), 11), 11, 30)
+        one = costs[:, :1].expand(-1, self.n_objectives)
+        none = torch.zeros((), dtype=torch.float64).expand(30)
+        self.assert_exactly(self.survivors(one, 11, none), 11, 30)
 
     def test_a_dominating_row_always_survives(self) -> None:
         costs = self.rows(30)
@@ -125,6 +164,24 @@ class SelectionContract:
             self.selection()(later, 10, state=state, generator=seeded()).indices for _ in range(2)
         ]
         assert torch.equal(*runs)
+
+    def test_follows_no_gradient(self) -> None:
+        selection, costs, violation = self.selection(), self.rows(30), self.rows(30)[:, 0] - 0.5
+        expected = chained(selection, costs, violation)
+        found = chained(selection, costs.requires_grad_(), violation.clone().requires_grad_())
+        for one, other in zip(found, expected):
+            assert torch.equal(one.indices, other.indices)
+            assert not any(each.requires_grad for each in fields(one.state))
+            assert all(map(torch.equal, fields(one.state), fields(other.state)))
+
+    def test_another_default_device(self) -> None:
+        selection, costs, violation = self.selection(), self.rows(30), self.rows(30)[:, 0] - 0.5
+        expected = chained(selection, costs, violation)
+        with torch.device("meta"):  # stands for "cuda", which is not everywhere
+            found = chained(selection, costs, violation)
+        for one, other in zip(found, expected):
+            assert torch.equal(one.indices, other.indices)
+            assert all(map(torch.equal, fields(one.state), fields(other.state)))
 
     @pytest.mark.parametrize("k", [0, -1, 11, True, 2.0])
     def test_refuses_a_k_outside(self, k: int) -> None:

@@ -21,10 +21,11 @@ from operators.selection import das_dennis
 TINY = Setting("tiny", size=12, divisions=4, stints=3)
 
 
-def test_a_short_run_of_the_experiment(tmp_path: Path) -> None:
+def test_a_short_run_of_the_experiment(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     short = replace(experiment, fitness=replace(stint, generations=3), births=9)
     run = evolve.run(short, tmp_path / "run")
     assert [record.score.error for record in run.records] == [None] * 9
+    assert "reference points" not in capsys.readouterr().out  # chosen here, not in every stint
     assert run.records[8].operator == "migration"
     pop, fit = population(run.records)
     assert pop.shape == (4 * 92, 12)

@@ -37,7 +37,35 @@ def test_the_network_is_that_of_the_episodes_on_the_cpu() -> None:
         )
 
 
-@pytest.mark.parametrize("settings", [{"costs": ()}, {"steps": 0}, {"hidden": (0,)}])
+def test_the_network_is_made_on_the_cpu_and_draws_from_no_stream() -> None:
+    before = torch.get_rng_state()
+    with torch.device("meta"):  # stands for "cuda", inside of a stint there
+        policy = brax_episodes._policy((5, 4, 2))
+    assert {each.device.type for each in policy.parameters()} == {"cpu"}
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+@pytest.mark.gpu
+def test_the_network_leaves_the_stream_of_the_gpu_alone() -> None:
+    if not torch.cuda.is_available():
+        pytest.skip("NO GPU: the stream of CUDA was not looked at")
+    before = torch.cuda.get_rng_state()
+    with torch.device("cuda"):
+        brax_episodes._policy((5, 4, 2))
+    assert torch.equal(torch.cuda.get_rng_state(), before)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"costs": ()},
+        {"steps": 0},
+        {"steps": 2.5},
+        {"episodes": True},
+        {"hidden": (0,)},
+        {"hidden": (4.0,)},
+    ],
+)
 def test_no_episode_is_refused(settings: dict[str, object]) -> None:
     with pytest.raises(FitnessError, match="plays no episode"):
         BraxEpisodes("halfcheetah", **settings)  # type: ignore[arg-type]

@@ -205,6 +205,9 @@ def test_evox_evolves_it() -> None:
     [
         (lambda: Episodes("Swimmer-v5", ()), "at least one cost"),
         (lambda: Episodes("Swimmer-v5", steps=0), "one step"),
+        (lambda: Episodes("Swimmer-v5", steps=2.5), "steps=2.5.* as ints"),  # type: ignore[arg-type]
+        (lambda: Episodes("Swimmer-v5", steps=True), "steps=True.* as ints"),
+        (lambda: Episodes("Swimmer-v5", hidden=(4.0,)), "as ints"),  # type: ignore[arg-type]
         (lambda: Episodes("Swimmer-v5", seeds=()), "one seed"),
         (lambda: Episodes("Swimmer-v5", hidden=(4, 0)), "one neuron"),
         (lambda: Episodes("Swimmer-v5", reach=0.0), "reach is 0.0"),

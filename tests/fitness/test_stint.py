@@ -16,6 +16,7 @@ from evolve.errors import FitnessError
 from evolve.genomes.island import Island
 from evolve.score import Score
 from fitness.stint import Stint
+from operators.selection import NSGA2
 from operators.tensor import NSGA3, Evolution
 from tests.contracts.fitness import FitnessContract
 from tests.contracts.operator import global_dice
@@ -197,6 +198,34 @@ def test_what_goes_wrong_is_data() -> None:
     assert "not one of Evolution: " in str(scored(stint(), foreign).error)
 
 
+def coarse() -> Evolution:
+    low = torch.zeros(7, dtype=torch.bfloat16)
+    return Evolution(8, 3, low, low + 1, NSGA2())
+
+
+class Coarse(Problem):  # type: ignore[misc]  # evox has no types
+    def evaluate(self, pop: Tensor) -> Tensor:
+        return pop[:, :3].bfloat16()
+
+
+def single() -> Evolution:
+    return Evolution(8, 3, low(), low() + 1, NSGA2())
+
+
+def test_a_dtype_that_numpy_does_not_have_is_refused_by_name() -> None:
+    genome = founders(1)[0]
+    pop = scored(Stint(coarse, Untouched, 2, REFERENCE), genome)
+    assert str(pop.error).startswith("invalid: The algorithm keeps `pop` in torch.bfloat16")
+    assert "float32" in str(pop.error)
+    fit = scored(Stint(single, Coarse, 2, REFERENCE), genome)
+    assert str(fit.error).startswith("invalid: The algorithm keeps `fit` in torch.bfloat16")
+
+
+class Untouched(Problem):  # type: ignore[misc]  # evox has no types
+    def evaluate(self, pop: Tensor) -> Tensor:
+        raise AssertionError("refused before any work")
+
+
 def test_a_missing_gpu_is_one_clear_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     score = scored(replace(stint(), device="cuda"), founders(1)[0])
@@ -206,6 +235,9 @@ def test_a_missing_gpu_is_one_clear_error(monkeypatch: pytest.MonkeyPatch) -> No
 def test_a_wrong_declaration_is_refused() -> None:
     with pytest.raises(FitnessError, match="generations is 0"):
         stint(0)
+    for generations in (2.5, True):
+        with pytest.raises(FitnessError, match=f"generations is {generations}; give an int"):
+            stint(generations)  # type: ignore[arg-type]
     with pytest.raises(FitnessError, match="two or more"):
         Stint(algorithm, problem, 1, reference=(1.0,))
     with pytest.raises(FitnessError, match="finite cost"):

@@ -213,9 +213,15 @@ class Selfish:
     ("changes", "text"),
     [
         ({"n_islands": 0}, "n_islands=0"),
+        ({"n_islands": True}, "n_islands=True.* as ints"),
+        ({"n_islands": 2.0}, "n_islands=2.0"),
         ({"migrants": -1}, "migrants=-1"),
+        ({"migrants": 1.5}, "migrants=1.5.* as ints"),
+        ({"migrants": True}, "migrants=True"),
+        ({"topology": RandomGraph(degree=1.5)}, "degree is 1.5"),  # type: ignore[arg-type]
+        ({"topology": RandomGraph(degree=True)}, "degree is True"),
         ({"topology": RandomGraph(degree=4)}, "degree is 4 for 4 islands"),
-        ({"topology": RandomGraph(degree=0)}, "give 1 to 3"),
+        ({"topology": RandomGraph(degree=0)}, "an int from 1 to 3"),
         ({"topology": Selfish()}, r"Selfish gives island 0 of 4 the neighbours \[0\]"),
     ],
 )

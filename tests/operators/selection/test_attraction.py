@@ -106,6 +106,15 @@ def test_the_unit_of_samples_does_not_matter(factor: float, maximise: bool) -> N
     assert again == parents([samples], (maximise,))
 
 
+@pytest.mark.parametrize("maximise", [True, False])
+def test_the_widest_range_does_not_overflow(maximise: bool) -> None:
+    samples = np.random.default_rng(0).random((8, 20)) * 3.4 - 1.7
+    samples[::2, 0], samples[1::2, 0] = -1.7, 1.7  # the median is the mean of two of the largest
+    samples[:, 1:] = samples[:, :1]
+    again = parents([samples * 2.0**1023], (maximise,))
+    assert again == parents([samples], (maximise,))
+
+
 def test_hard_samples_do_not_drown_easy_ones() -> None:
     losses = np.random.default_rng(0).random((8, 20))
     assert parents([losses + 1000 * np.arange(20)], (False,)) == parents([losses], (False,))

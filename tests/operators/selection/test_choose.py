@@ -55,5 +55,10 @@ def test_large_populations_get_a_lattice_at_once(capsys: pytest.CaptureFixture[s
 def test_refusals() -> None:
     with pytest.raises(ValueError, match=r"Truncation\(\)"):
         reference_points(100, 1)
-    with pytest.raises(ValueError, match="4 individuals for 5 objectives"):
+    with pytest.raises(ValueError, match="n_individuals=4 for 5 objectives"):
         reference_points(4, 5)
+    for number in (True, 92.0, None):
+        with pytest.raises(ValueError, match=f"n_individuals={number!r}.* expected an int"):
+            reference_points(number, 3)  # type: ignore[arg-type]
+        with pytest.raises(ValueError, match=f"n_objectives={number!r}, expected an int"):
+            reference_points(92, number)  # type: ignore[arg-type]

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from evolve.variation import Selection
-from operators.selection import NSGA2, divisions_for
+from operators.selection import NSGA2, divisions_for, hype
 from operators.selection.hype import HypE, kept_by_samples, kept_exactly
 from operators.selection.indicators import hypervolume
 from tests.contracts.selection import SelectionContract, seeded
@@ -131,6 +131,13 @@ def test_large_fronts_are_sampled() -> None:
     costs = costs / costs.norm(dim=1, keepdim=True)
     indices = HypE(n_samples=256)(costs, 2990, generator=seeded()).indices
     assert len(set(indices.tolist())) == 2990
+
+
+def test_two_objectives_are_never_sampled(monkeypatch: pytest.MonkeyPatch) -> None:
+    costs = torch.from_numpy(front(12, 2, np.random.default_rng(6)))
+    expected = HypE()(costs, 5, generator=seeded()).indices
+    monkeypatch.setattr(hype, "_EXACT_WORK", 0)
+    assert torch.equal(HypE(n_samples=1)(costs, 5, generator=seeded()).indices, expected)
 
 
 @pytest.mark.parametrize(("m", "n"), [(2, 20), (3, 24)])

@@ -58,3 +58,18 @@ def test_refusals() -> None:
         two_layer(3, 2, 0)
     with pytest.raises(ValueError, match="n_points=2 for 3 objectives"):
         divisions_for(3, 2)
+
+
+@pytest.mark.parametrize("number", [True, 5.0, 2.5, "5", None])
+def test_refuses_what_is_no_int(number: int) -> None:
+    with pytest.raises(ValueError, match=f"divisions={number!r}, expected an int"):
+        das_dennis(3, number)
+    with pytest.raises(ValueError, match=f"divisions={number!r}, expected an int"):
+        two_layer(3, number, 1)
+    with pytest.raises(ValueError, match=f"divisions={number!r}, expected an int"):
+        two_layer(3, 2, number)
+    with pytest.raises(ValueError, match=f"n_points={number!r}.* expected an int"):
+        divisions_for(3, number)
+    for build in (das_dennis, divisions_for):
+        with pytest.raises(ValueError, match=f"n_objectives={number!r}, expected an int"):
+            build(number, 9)

@@ -1,15 +1,17 @@
 from __future__ import annotations
 
 import math
+from importlib import import_module
 
 import numpy as np
 import pytest
 import torch
 
-import operators.selection.riesz as module
 from operators.selection.nsga3 import NSGA3
 from operators.selection.reference import das_dennis
 from operators.selection.riesz import log_energy, riesz
+
+module = import_module("operators.selection.riesz")  # the package has the function there
 
 
 @pytest.mark.parametrize(("m", "n"), [(2, 2), (2, 9), (3, 3), (3, 50), (5, 41), (8, 30), (20, 60)])
@@ -116,3 +118,12 @@ def test_refusals() -> None:
         riesz(3, 20_001)
     with pytest.raises(ValueError, match="steps=-1"):
         riesz(3, 5, steps=-1)
+    for number in (True, 10.5, "10", None):
+        with pytest.raises(ValueError, match=f"n_objectives={number!r}, expected an int"):
+            riesz(number, 50)  # type: ignore[arg-type]
+        with pytest.raises(ValueError, match=f"n_points={number!r}.* expected an int"):
+            riesz(3, number)  # type: ignore[arg-type]
+        with pytest.raises(ValueError, match=f"steps={number!r}, expected an int"):
+            riesz(3, 5, steps=number)  # type: ignore[arg-type]
+        with pytest.raises(ValueError, match=f"seed={number!r}, expected an int"):
+            riesz(3, 5, seed=number)  # type: ignore[arg-type]

@@ -149,10 +149,32 @@ def test_bad_shards_are_refused() -> None:
         sharded_fronts([good, good], [torch.zeros(4)])
     with pytest.raises(ValueError, match=r"violation \(3,\)"):
         sharded_fronts([good], [torch.zeros(3)])
-    with pytest.raises(ValueError, match="enough=0"):
-        sharded_fronts([good], enough=0)
+    for enough in (0, True, 2.0):
+        with pytest.raises(ValueError, match=f"enough={enough}, expected an int"):
+            sharded_fronts([good], enough=enough)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="shape"):
         sharded_fronts([torch.rand(4)])
+
+
+@pytest.mark.parametrize("k", [0, -1, 9, True, 2.0])
+def test_contenders_refuse_a_k_outside(k: int) -> None:
+    with pytest.raises(ValueError, match=f"contenders was asked for k={k!r} .*of 8 rows"):
+        contenders([torch.rand(4, 3), torch.rand(4, 3)], k)
+
+
+def test_shards_may_be_an_iterator() -> None:
+    costs = rows("grid", 60, 3, seed=1)
+    bad = torch.from_numpy(np.random.default_rng(0).integers(-2, 3, 60).astype(np.float64))
+    shards, violations = cut(costs, [20, 40]), cut(bad, [20, 40])
+    for one, other in zip(
+        sharded_fronts(iter(shards), iter(violations), 9), sharded_fronts(shards, violations, 9)
+    ):
+        assert torch.equal(one, other)
+    found, expected = (
+        contenders(iter(shards), 9, iter(violations)),
+        contenders(shards, 9, violations),
+    )
+    assert torch.equal(found.rows, expected.rows)
 
 
 @pytest.mark.gpu

@@ -14,7 +14,8 @@ from torch import Tensor
 from operators import selection
 from operators.selection.decomposition import PBI
 from operators.selection.moead import MOEAD as Placement
-from operators.tensor import MOEAD, NSGA2, NSGA3, Evolution, HypE, Slots
+from operators.selection.rvea import Adapted
+from operators.tensor import MOEAD, NSGA2, NSGA3, RVEA, Evolution, HypE, Slots
 from tests.operators.tensor.flow import Function, begun, box, dtlz, gone, same
 
 OURS: dict[str, Callable[..., Evolution]] = {
@@ -22,12 +23,14 @@ OURS: dict[str, Callable[..., Evolution]] = {
     "NSGA2": NSGA2,
     "HypE": HypE,
     "MOEAD": MOEAD,
+    "RVEA": RVEA,
 }
 PEERS: dict[str, type[Algorithm]] = {
     "NSGA3": evox.algorithms.NSGA3,
     "NSGA2": evox.algorithms.NSGA2,
     "HypE": evox.algorithms.HypE,
     "MOEAD": evox.algorithms.MOEAD,
+    "RVEA": evox.algorithms.RVEA,
 }
 
 
@@ -58,6 +61,12 @@ def test_reaches_the_front_of_dtlz2(name: str, p: int, generations: int, igd: fl
     torch.manual_seed(0)
     fit = gone(begun(OURS[name](p, 3, *box())), generations).algorithm.fit
     assert gap(fit) < igd
+
+
+def test_rvea_reaches_the_front_of_dtlz2() -> None:
+    torch.manual_seed(0)
+    fit = gone(begun(RVEA(91, 3, *box(), max_gen=200)), 200).algorithm.fit
+    assert gap(fit) < 0.056
 
 
 def test_hype_reaches_the_front_of_dtlz2() -> None:
@@ -162,6 +171,27 @@ def test_moead_has_a_row_a_weight() -> None:
     assert MOEAD(92, 3, *box(), points=selection.das_dennis(3, 4)).pop.shape == (15, 12)
 
 
+def test_rvea_hands_its_numbers_over() -> None:
+    points = selection.das_dennis(3, 4)
+    algorithm = RVEA(20, 3, *box(), 1.5, 0.25, 40, points=points)
+    survival = algorithm.selection
+    assert isinstance(survival, selection.RVEA)
+    assert (survival.alpha, survival.adaptation, survival.generations) == (1.5, 0.25, 40)
+    assert survival.points is points
+    assert algorithm.pop.shape == (20, 12)
+    assert gone(begun(algorithm), 3).algorithm.memory.generation == 3
+
+
+def test_rvea_equals_evolution_under_its_survival() -> None:
+    points = selection.das_dennis(3, 4)
+    torch.manual_seed(3)
+    ours = gone(begun(RVEA(20, 3, *box(), max_gen=8, points=points)), 8)
+    torch.manual_seed(3)
+    survival = selection.RVEA(points, generations=8)
+    plain = gone(begun(Evolution(20, 3, *box(), survival, Adapted.blank(15, 3))), 8)
+    assert same(ours, plain)
+
+
 def test_slots_hand_violations_over_by_slot() -> None:
     slots = Slots(Placement(selection.das_dennis(2, 1), 1))
     costs = torch.tensor([[1.0, 1.0], [1.0, 1.0], [0.0, 0.0], [0.0, 0.0]])
@@ -191,7 +221,13 @@ def test_refuses_points_and_operators_that_do_not_fit() -> None:
     with pytest.raises(ValueError, match="of 4 objectives"):
         MOEAD(20, 3, *box(), points=four)
     with pytest.raises(ValueError, match="selection_op"):
-        MOEAD(20, 3, *box(), selection_op=tournament_selection_multifit)  # type: ignore[arg-type]
+        MOEAD(20, 3, *box(), selection_op=tournament_selection_multifit)
+    with pytest.raises(ValueError, match="selection_op"):
+        RVEA(20, 3, *box(), selection_op=tournament_selection_multifit)
+    with pytest.raises(ValueError, match="points for 4 objectives"):
+        RVEA(20, 3, *box(), points=four)
+    with pytest.raises(ValueError, match="generations=0"):
+        RVEA(20, 3, *box(), max_gen=0)
     with pytest.raises(ValueError, match="at least 5"):
         NSGA3(4, 5, *box())
     with pytest.raises(ValueError, match="n_samples=0"):
