@@ -99,7 +99,7 @@ def _by_trying(unit: Tensor, directions: Tensor) -> Tensor:
     for start in range(0, len(unit), step):
         cosine = unit[start : start + step] @ across
         tied = cosine >= cosine.amax(1, keepdim=True) - TIE
-        line[start : start + step] = tied.to(torch.int8).argmax(1)
+        line[start : start + step] = tied.view(torch.uint8).argmax(1)  # the first
     return line
 
 

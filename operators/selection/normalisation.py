@@ -15,9 +15,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-_NOTHING = (
-    1e-3  # a distance to the ideal point under this counts as none when looking for extremes
-)
+_NOTHING = 1e-3  # distances to the ideal point below count as none when looking for extremes
+_TILE = 1 << 20  # float64 numbers held at once
 _SMALLEST = 1e-6  # an intercept up to this is no intercept
 _WEIGHT = 1e6  # eq. 4: the weight of the objectives across the axis
 
@@ -64,8 +63,9 @@ def remembered(memory: Memory, feasible: Tensor, first: Tensor) -> Memory:
     m = choice.shape[1]
     axes = torch.full((m, m), _WEIGHT, dtype=torch.float64, device=choice.device)
     axes.fill_diagonal_(1.0)
-    nearest = torch.stack([(away * axis).amax(1).argmin() for axis in axes])
-    return Memory(ideal, worst, choice[nearest].cpu())
+    tiles = torch.split(away[:, None], max(1, _TILE // (m * m)))
+    scalarised = torch.cat([(tile * axes).amax(2) for tile in tiles])  # (n, m): row, axis
+    return Memory(ideal, worst, choice[scalarised.argmin(0)].cpu())
 
 
 def nadir(memory: Memory, feasible: Tensor, first: Tensor) -> Tensor:

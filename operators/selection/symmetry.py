@@ -52,7 +52,7 @@ class Symmetry:
         for start in range(0, len(unit), step):
             cosine = fall[start : start + step] @ across
             tied = cosine >= cosine.amax(1, keepdim=True) - TIE
-            which[start : start + step] = tied.to(torch.int8).argmax(1)
+            which[start : start + step] = tied.view(torch.uint8).argmax(1)
             doubt[start : start + step] |= tied.sum(1) > 1
         level = torch.empty_like(place).scatter_(1, place, self.level.to(device)[which])
         code = (level * self.strides.to(device)).sum(1)
