@@ -17,7 +17,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, TypeAlias
 
 from evolve.errors import FitnessError
-from fitness.episodes import is_count, mujoco_warnings
+from fitness.episodes import gene_box, is_count, mujoco_warnings, n_genes
 
 if TYPE_CHECKING:
     import torch
@@ -72,14 +72,11 @@ class BraxEpisodes:
     @property
     def n_parameters(self) -> int:
         """d, the genes of one policy."""
-        return sum((n_in + 1) * n_out for n_in, n_out in pairwise(self.sizes))
+        return n_genes(self.sizes)
 
     def box(self, dtype: torch.dtype | None = None) -> tuple[torch.Tensor, torch.Tensor]:
         """(lb, ub), each (d,) on the CPU, of torch's default dtype unless given."""
-        import torch
-
-        ub = torch.full((self.n_parameters,), self.reach, dtype=dtype, device="cpu")
-        return -ub, ub
+        return gene_box(self.n_parameters, self.reach, dtype)
 
     def to(self, device: torch.device | str | None = None) -> BraxEpisodes:
         """Itself: the policies' device decides."""

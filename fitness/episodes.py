@@ -107,14 +107,11 @@ class Episodes:
     @property
     def n_parameters(self) -> int:
         """d, the genes of one policy."""
-        return sum((n_in + 1) * n_out for n_in, n_out in pairwise(self.sizes))
+        return n_genes(self.sizes)
 
     def box(self, dtype: torch.dtype | None = None) -> tuple[torch.Tensor, torch.Tensor]:
         """(lb, ub), each (d,) on the CPU, of torch's default dtype unless given."""
-        import torch
-
-        ub = torch.full((self.n_parameters,), self.reach, dtype=dtype, device="cpu")
-        return -ub, ub
+        return gene_box(self.n_parameters, self.reach, dtype)
 
     def to(self, device: torch.device | str | None = None) -> Episodes:
         """Itself, which is what evox's workflow asks for: the physics stays on the CPU."""
@@ -168,6 +165,21 @@ class Episodes:
                 if not len(alive):
                     break
         return totals
+
+
+def n_genes(sizes: tuple[int, ...]) -> int:
+    """How many weights and biases a network with layers of `sizes` neurons has."""
+    return sum((n_in + 1) * n_out for n_in, n_out in pairwise(sizes))
+
+
+def gene_box(
+    d: int, reach: float, dtype: torch.dtype | None = None
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """(lb, ub), each (d,) on the CPU, of torch's default dtype unless given: -reach, reach."""
+    import torch
+
+    ub = torch.full((d,), reach, dtype=dtype, device="cpu")
+    return -ub, ub
 
 
 def is_count(number: object) -> bool:
