@@ -10,6 +10,7 @@ from pathlib import Path
 
 from evolve.errors import EvolveError
 from evolve.experiment import Experiment, Exporter, Final, Free, Ordered
+from evolve.failure import Failure, Policy
 from evolve.genome import Genome, Packed
 from evolve.score import Fitness, G, Needs, Objective, Record, Score
 from evolve.search.genetic import Generational, Genetic, Steady
@@ -17,7 +18,8 @@ from evolve.store.run import Run
 from evolve.variation import Mating, Operator, Selection
 
 __all__ = [
-    "Experiment", "Final", "Exporter", "Ordered", "Free", "Genetic", "Steady", "Generational",
+    "Experiment", "Final", "Exporter", "Ordered", "Free", "Failure", "Policy",
+    "Genetic", "Steady", "Generational",
     "Genome", "Packed", "Fitness", "Needs", "Objective", "Record", "Score",
     "Mating", "Operator", "Selection", "EvolveError", "Run", "run", "load", "guard",
 ]  # fmt: skip
@@ -46,20 +48,25 @@ def run(
     workers: int = 0,
     address: str | None = None,
     resume: bool = False,
+    elastic: bool = False,
+    backup: str | None = None,
+    vault: str | None = None,
 ) -> Run[G]:
     """Run `experiment` to its last birth, in the new directory `out`; returns the run.
 
     `workers`: 0 evaluates in this process; n > 0 in n Ray workers, on this machine or at
     `address` ("auto" or "HOST:PORT"). `resume`: go on with the run in `out`, to
-    `experiment.births`. Raises `EvolveError` before any work if something does not fit.
+    `experiment.births`. `elastic`: nodes that can hold workers may come later. `backup`: a
+    directory or fsspec URL to which the run is copied while it goes. `vault`: one for the large
+    arrays of a new run. Raises `EvolveError` before any work if something does not fit.
     """
+    from evolve.engine.hire import Options
     from evolve.engine.run import conduct
 
     return conduct(
         experiment,
         Path(out),
-        workers=workers,
-        address=address,
+        Options(workers, address, elastic, backup, vault),
         resume=resume,
         births=experiment.births if resume else None,
     )

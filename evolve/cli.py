@@ -15,6 +15,7 @@ from typing import Annotated, Any, cast
 import typer
 from rich.console import Console
 
+from evolve.engine.hire import Options
 from evolve.errors import EvolveError, StoreError
 
 app = typer.Typer(
@@ -34,6 +35,12 @@ WorkersOption = Annotated[
 Address = Annotated[
     str | None, typer.Option(help="auto or HOST:PORT of a running Ray; default: one of our own.")
 ]
+Elastic = Annotated[
+    bool, typer.Option("--elastic", help="Nodes that can hold workers may come later.")
+]
+BackupTo = Annotated[
+    str | None, typer.Option("--backup", help="Copy the run there while it goes: directory, URL.")
+]
 
 
 @app.command()
@@ -44,6 +51,11 @@ def run(
     out: Annotated[Path | None, typer.Option(help="A new directory; default runs/NAME.")] = None,
     workers: WorkersOption = None,
     address: Address = None,
+    elastic: Elastic = False,
+    backup: BackupTo = None,
+    vault: Annotated[
+        str | None, typer.Option(help="Where large arrays go: directory, URL; default OUT/vault.")
+    ] = None,
 ) -> None:
     """Run an experiment to its last birth, test the picks, export the winner."""
     from evolve.engine.source import load_experiment
@@ -54,7 +66,8 @@ def run(
         births=experiment.births if births is None else births,
         seed=experiment.seed if seed is None else seed,
     )
-    _conduct(experiment, out or Path("runs") / experiment.name, file, workers, address)
+    options = Options(_workers(workers, experiment), address, elastic, backup, vault)
+    _conduct(experiment, out or Path("runs") / experiment.name, file, options)
 
 
 @app.command()
@@ -63,6 +76,8 @@ def resume(
     births: Births = None,
     workers: WorkersOption = None,
     address: Address = None,
+    elastic: Elastic = False,
+    backup: BackupTo = None,
     accept_changes: Annotated[
         bool, typer.Option(help="Go on although the experiment file has changed.")
     ] = False,
@@ -85,7 +100,8 @@ def resume(
         seed=int(cast("int", facts["seed"])),
         births=births or int(cast("int", facts["births"])),
     )
-    _conduct(experiment, path, file, workers, address, resume=True, accept=accept_changes)
+    options = Options(_workers(workers, experiment), address, elastic, backup)
+    _conduct(experiment, path, file, options, resume=True, accept=accept_changes)
 
 
 @app.command()
@@ -95,16 +111,25 @@ def check(file: File, workers: WorkersOption = None, address: Address = None) ->
     from evolve.engine.source import load_experiment
 
     experiment = load_experiment(file)
-    count = _workers(workers, experiment)
-    for line in examine(experiment, file, count, address):
+    options = Options(_workers(workers, experiment), address)
+    for line in examine(experiment, file, options):
         _line(line)
 
 
 @app.command()
 def show(
-    path: RunPath, as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False
+    path: RunPath,
+    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+    watch: Annotated[bool, typer.Option("--watch", help="Redraw while it goes; Ctrl-C.")] = False,
 ) -> None:
     """Print a run: front, best, operators' credit, failures, final table."""
+    if watch:
+        from evolve.report.watch import watch as follow
+
+        if as_json:
+            raise typer.BadParameter("--watch is for people, --json for programs; give one.")
+        follow(path, OUT)
+        return
     from evolve.report import show as report
 
     found = _load(path)
@@ -166,8 +191,7 @@ def _conduct(
     experiment: Any,
     out: Path,
     file: Path,
-    workers: int | None,
-    address: str | None,
+    options: Options,
     *,
     resume: bool = False,
     accept: bool = False,
@@ -176,15 +200,14 @@ def _conduct(
     from evolve.report.live import Live
 
     begun = time.monotonic()
-    count = _workers(workers, experiment)
+    count = options.workers
     where = "in this process (no timeout is enforced)" if count == 0 else f"on {count} Ray workers"
     _line(f"{experiment.name}: {experiment.births} births {where}, in {out}")
     try:
         with Live(OUT) as watcher:
             found = conduct(
-                experiment, out, workers=count, address=address, resume=resume, file=file,
-                accept_changes=accept, births=experiment.births if resume else None,
-                watcher=watcher,
+                experiment, out, options, resume=resume, file=file, accept_changes=accept,
+                births=experiment.births if resume else None, watcher=watcher,
             )  # fmt: skip
     except KeyboardInterrupt:
         _line(f"Stopped; nothing scored is lost. Go on with: evolve resume {out}")
@@ -243,7 +266,7 @@ def _workers(asked: int | None, experiment: Any) -> int:
     """As many as asked for; by default what cores, devices and the experiment's window bear."""
     if asked is not None:
         return asked
-    from evolve.engine.run import fitnesses_of, largest
+    from evolve.engine.hire import fitnesses_of, largest
 
     needs = largest(fitnesses_of(experiment))
     most = int(_cores() / max(needs.cpus, 1e-9))
@@ -251,7 +274,14 @@ def _workers(asked: int | None, experiment: Any) -> int:
         import torch
 
         most = min(most, int(torch.cuda.device_count() / needs.gpus))
-    return max(1, min(most, int(experiment.window()) // int(experiment.fitness.needs.batch)))
+    return max(1, min(most, int(experiment.window()) // _batch(experiment)))
+
+
+def _batch(experiment: Any) -> int:
+    from evolve.score import needs_at
+
+    rungs = range(len(experiment.fitness.rungs))
+    return max(needs_at(experiment.fitness, rung).batch for rung in rungs)
 
 
 def _cores() -> int:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Generic, Protocol
 
 from evolve.errors import ExperimentError
+from evolve.failure import Policy
 from evolve.score import Fitness, G, Record
 from evolve.search.protocol import Search, window_of
 
@@ -41,8 +42,12 @@ class Watcher(Protocol):
         """Work begins; the run ends when `births` are told."""
         ...
 
+    def resumed(self, told: int, elites: Sequence[Record[Any]]) -> None:
+        """The run goes on: `told` records were told before, `elites` are the best of them."""
+        ...
+
     def told(self, record: Record[Any]) -> None:
-        """A record was told, or is told again in a replay."""
+        """A record was told."""
         ...
 
     def says(self, words: str) -> None:
@@ -66,7 +71,10 @@ class Final(Generic[G]):
 
 @dataclass(frozen=True)
 class Experiment(Generic[G]):
-    """Everything that makes a run: the recipe of a search, a fitness, a budget, a seed."""
+    """Everything that makes a run: the recipe of a search, a fitness, a budget, a seed.
+
+    `policy`: how often a birth is tried again, by the kind of its failure.
+    """
 
     name: str
     search: Callable[[], Search[G]]
@@ -75,6 +83,7 @@ class Experiment(Generic[G]):
     seed: int = 0
     order: Ordered | Free = Ordered()
     final: Final[G] | None = None
+    policy: Policy = field(default_factory=Policy)
 
     def __post_init__(self) -> None:
         if self.births < 1:

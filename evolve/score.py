@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Generic, Protocol, TypeGuard, TypeVar
+from typing import Any, Generic, Protocol, TypeGuard, TypeVar
 
 import numpy as np
 
@@ -33,21 +33,33 @@ class Objective:
 class Needs:
     """What one evaluation (or one variation in a worker) asks of a worker.
 
-    `memory` in bytes (0: not stated); `batch` genomes a call; `timeout` in seconds a call,
-    counted from a ready worker (None: no limit).
+    `gpus` may be a fraction: workers then share a device. `memory` in bytes: what a worker may
+    take for itself beyond its libraries; without a GPU it is held to that (`RLIMIT_DATA`) and
+    what exceeds it is a failure "out of memory"; 0: not stated, no limit. `custom`: resources by
+    the names that the cluster gave them. `batch` genomes a call. `threads` of numeric libraries:
+    results depend on it. `timeout` in seconds a call, counted from a ready worker (None: no
+    limit); `startup` in seconds a worker may take to become ready.
     """
 
     cpus: float = 1.0
     gpus: float = 0.0
     memory: int = 0
+    custom: Mapping[str, float] = field(default_factory=dict)
     batch: int = 1
+    threads: int = 1
     timeout: float | None = None
+    startup: float = 300.0
 
     def __post_init__(self) -> None:
-        if self.batch < 1:
-            raise FitnessError(f"Needs.batch is {self.batch}; give 1 or more genomes a call.")
-        if self.timeout is not None and not self.timeout > 0:
-            raise FitnessError(f"Needs.timeout is {self.timeout}; give seconds > 0, or None.")
+        for name, least in (("batch", 1), ("threads", 1), ("cpus", 0), ("gpus", 0), ("memory", 0)):
+            if not vars(self)[name] >= least:
+                raise FitnessError(f"Needs.{name} is {vars(self)[name]}; give {least} or more.")
+        if short := [name for name, amount in self.custom.items() if not amount > 0]:
+            raise FitnessError(f"Needs.custom[{short[0]!r}] must be > 0.")
+        for name in ("timeout", "startup"):
+            limit = vars(self)[name]
+            if limit is not None and not limit > 0:
+                raise FitnessError(f"Needs.{name} is {limit}; give seconds > 0.")
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,13 +106,22 @@ class Fitness(Protocol[G_contra]):
         ...
 
     @property
-    def needs(self) -> Needs: ...
+    def needs(self) -> Needs | tuple[Needs, ...]:
+        """One for all rungs, or one a rung: cheap rungs on processors, dear ones on a GPU."""
+        ...
+
     def evaluate(self, genomes: Sequence[G_contra], rung: int, seed: int) -> list[Score]:
         """One score a genome, in order, each independent of its companions.
 
         `seed` depends on (run seed, rung) only, so that candidates of a rung are paired.
         """
         ...
+
+
+def needs_at(fitness: Fitness[Any], rung: int) -> Needs:
+    """What an evaluation at `rung` asks of a worker."""
+    needs = fitness.needs
+    return needs if isinstance(needs, Needs) else needs[rung]
 
 
 def costs(scores: Sequence[Score], objectives: Sequence[Objective]) -> np.ndarray:

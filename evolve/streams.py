@@ -24,6 +24,7 @@ class Stream(IntEnum):
     EVALUATE = 2
     FINAL = 3
     MASK = 4
+    VARY = 5
 
 
 def rng_for(seed: int, n: int, stream: Stream) -> np.random.Generator:

@@ -1,7 +1,7 @@
 """The Pareto front of all records told so far, kept by insertion. Knows costs, not genomes.
 
-One dominance test against the living front a record, O(front * objectives): ranking whole
-populations is the selections' work, not done here.
+One dominance test against the living front a record, O(front * objectives) in NumPy: ranking
+whole populations is the selections' work, not done here.
 """
 
 from __future__ import annotations
@@ -20,6 +20,9 @@ class Front(Generic[G]):
     def __init__(self, objectives: Sequence[Objective]) -> None:
         self.objectives = tuple(objectives)
         self.records: list[Record[G]] = []
+        self._costs = np.empty((0, len(self.objectives)))  # (front, m), row by row
+        self._digests: set[str] = set()
+        self._rung = 0  # of all its records
 
     def __len__(self) -> int:
         return len(self.records)
@@ -36,19 +39,26 @@ class Front(Generic[G]):
         """Insert `record` if nothing on the front dominates it; says whether it entered."""
         if record.score.error is not None or record.score.violation > 0:
             return False
-        rung = max((other.rung for other in self.records), default=record.rung)
-        if record.rung < rung:
+        if self.records and record.rung < self._rung:
             return False
-        others = [other for other in self.records if other.rung == record.rung]
-        if any(other.digest == record.digest for other in others):
+        if self.records and record.rung > self._rung:
+            self.records, self._digests, self._costs = [], set(), self._costs[:0]
+        if record.digest in self._digests:
             return False  # a twin: the first to be born keeps its place and the credit
-        new = costs([record.score], self.objectives)[0]
-        table = costs([other.score for other in others], self.objectives)
-        if ((table <= new).all(1) & (table < new).any(1)).any():
+        new = costs([record.score], self.objectives)
+        if ((self._costs <= new).all(1) & (self._costs < new).any(1)).any():
             return False
-        beaten = (new <= table).all(1) & (new < table).any(1)
-        self.records = [other for other, lost in zip(others, beaten) if not lost]
+        beaten = np.asarray((new <= self._costs).all(1) & (new < self._costs).any(1))
+        if beaten.any():
+            self.records = [
+                other for other, lost in zip(self.records, beaten.tolist()) if not lost
+            ]
+            self._digests = {other.digest for other in self.records}
+            self._costs = self._costs[~beaten]
         self.records.append(record)
+        self._digests.add(record.digest)
+        self._costs = np.concatenate([self._costs, new])
+        self._rung = record.rung
         return True
 
     def best(self, objective: str) -> Record[G]:
@@ -71,4 +81,4 @@ class Front(Generic[G]):
     def _table(self) -> np.ndarray:
         if not self.records:
             raise ValueError("The front is empty: no feasible record was scored.")
-        return costs([record.score for record in self.records], self.objectives)
+        return self._costs

@@ -56,6 +56,15 @@ class Population(Generic[G]):
             comparable = [comparable[i] for i in selected.indices.tolist()]
         self.records = tuple(sorted(comparable, key=lambda record: record.birth))
 
+    def restore(self, records: Sequence[Record[G]], memory: object | None) -> None:
+        """Become a population that had these `records` and whose selection remembers `memory`."""
+        self.records, self._state = tuple(records), memory
+
+    @property
+    def memory(self) -> object | None:
+        """What the selection remembers for its next call."""
+        return self._state
+
     def parents(self, mating: Mating, n: int, rng: np.random.Generator) -> list[Record[G]]:
         """`n` records chosen by `mating`; needs at least one living record."""
         import torch

@@ -3,24 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from evolve.engine.final import TEST, VALIDATION, check_final
-from evolve.engine.run import check_objectives, check_window, fitnesses_of, hire
-from evolve.engine.workers import Job, Outcome, Workers, packed
+from evolve.engine.hire import HERE, Options, fitnesses_of, hire
+from evolve.engine.run import check_objectives, check_window, first_genome
+from evolve.engine.snapshot import snapshot
+from evolve.engine.workers import Answer, Job, Workers, failed, packed
 from evolve.errors import FitnessError
 from evolve.experiment import Experiment
 from evolve.genome import digest
-from evolve.score import Score
-from evolve.streams import Stream, rng_for, seed_for
+from evolve.score import Score, needs_at
+from evolve.streams import Stream, seed_for
 
 
 def examine(
-    experiment: Experiment[Any], file: Path | None, workers: int, address: str | None
+    experiment: Experiment[Any], file: Path | None, options: Options = HERE
 ) -> Iterator[str]:
     """Lines that say what was found. Raises `EvolveError` at the first thing that cannot work."""
-    search, fitness = experiment.search(), experiment.fitness
+    fitness, workers = experiment.fitness, options.workers
     check_window(experiment, workers)
     check_final(experiment)
     check_objectives(experiment)
@@ -31,7 +34,7 @@ def examine(
     yield f"experiment  {experiment.name}: {experiment.births} births, seed {experiment.seed}"
     yield f"objectives  {objectives}"
     yield f"window      {experiment.window()} births in flight, {workers} workers"
-    genome = search.ask(0, rng_for(experiment.seed, 0, Stream.ASK)).genome
+    genome = first_genome(experiment)
     copy = type(genome).unpack(genome.pack())
     if digest(copy) != digest(genome):
         raise FitnessError(
@@ -39,7 +42,11 @@ def examine(
             "give back an equal genome."
         )
     yield f"founder     {type(genome).__name__} {digest(genome)[:12]}"
-    crew = hire(fitnesses_of(experiment), min(workers, 1), address, file)
+    code = snapshot(file)
+    for warning in code.warnings if options.address is not None else ():
+        yield f"warning     {warning}"
+    one = replace(options, workers=min(workers, 1), backup=None, vault=None)
+    crew = hire(experiment, one, code, lambda event: None)
     try:
         first = _once(crew, experiment, genome)
         score = _score(first, "scored")
@@ -62,17 +69,23 @@ def examine(
 
 def _once(
     crew: Workers, experiment: Experiment[Any], genome: Any, which: int = VALIDATION
-) -> Outcome:
-    rung = len(fitnesses_of(experiment)[which].rungs) - 1
+) -> Answer:
+    fitness = fitnesses_of(experiment)[which]
+    rung = len(fitness.rungs) - 1
     stream = (Stream.EVALUATE, Stream.FINAL)[which]
-    seed = seed_for(experiment.seed, rung, stream)
-    crew.submit(Job((0,), (1,), 0, (packed(genome),), rung, seed, which))
-    return crew.wait()[0]
+    seed, needs = seed_for(experiment.seed, rung, stream), needs_at(fitness, rung)
+    while not crew.free(needs):
+        crew.wait()
+    crew.submit(Job((0,), (1,), 0, (packed(genome),), rung, seed, which, needs))
+    while not (outcomes := crew.wait()):
+        pass
+    return outcomes[0].answer
 
 
-def _score(outcome: Outcome, what: str) -> Score:
-    """The one score of `outcome`. Raises `FitnessError` if there is none."""
-    if outcome.scores is not None and outcome.scores[0].error is None:
-        return outcome.scores[0]
-    why = outcome.detail if outcome.scores is None else outcome.scores[0].error
+def _score(answer: Answer, what: str) -> Score:
+    """The one score of `answer`. Raises `FitnessError` if there is none."""
+    score = answer.scores[0] if answer.scores is not None else failed(answer)
+    if score.error is None:
+        return score
+    why = score.error if answer.scores is not None else answer.detail
     raise FitnessError(f"The first founder could not be {what}: {why}")

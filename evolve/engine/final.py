@@ -8,12 +8,12 @@ from dataclasses import replace
 import numpy as np
 
 from evolve.archive.front import Front
-from evolve.engine.loop import TRIES, failure
-from evolve.engine.workers import Job, Workers, packed
+from evolve.engine.workers import Job, Workers, failed, packed
 from evolve.errors import ExperimentError
 from evolve.experiment import Experiment
+from evolve.failure import kind_of_error
 from evolve.genome import Genome, digest
-from evolve.score import Score, costs, violations
+from evolve.score import Score, costs, needs_at, violations
 from evolve.store.ledger import Ledger
 from evolve.streams import Stream, seed_for
 
@@ -100,19 +100,24 @@ def _score(
     seed = seed_for(experiment.seed, rung, stream)
     wanted = {digest(genome): genome for genome in genomes}
     wanted = {name: genome for name, genome in wanted.items() if not ledger.final(split, name)}
+    needs = needs_at(fitness, rung)
     queue = [
-        Job((i,), (1,), ledger.epoch, (packed(genome),), rung, seed, which)
+        Job((i,), (1,), ledger.epoch, (packed(genome),), rung, seed, which, needs)
         for i, genome in enumerate(wanted.values())
     ]
-    order, left = list(wanted.values()), len(wanted)
-    while left:
-        while queue and workers.free:
+    order, done = list(wanted.values()), set[int]()
+    while len(done) < len(order):
+        while queue and workers.free(needs):
             workers.submit(queue.pop(0))
         for outcome in workers.wait():
-            job, (attempt,) = outcome.job, outcome.job.attempts
-            if outcome.scores is None and attempt < TRIES.get(outcome.failure, 1):
-                queue.append(replace(job, attempts=(attempt + 1,)))
+            task, answer = outcome.task, outcome.answer
+            if not isinstance(task, Job) or task.fitness != which or task.births[0] in done:
+                continue  # a result that came late
+            (place,), (attempt,) = task.births, task.attempts
+            score = answer.scores[0] if answer.scores else failed(answer)
+            tries = experiment.policy.tries
+            if score.error is not None and attempt < tries(kind_of_error(score.error)):
+                queue.append(replace(task, attempts=(attempt + 1,)))
                 continue
-            score = outcome.scores[0] if outcome.scores else failure(outcome)
-            ledger.finally_scored(split, order[job.births[0]], score, outcome.seconds)
-            left -= 1
+            ledger.finally_scored(split, order[place], score, answer.seconds)
+            done.add(place)

@@ -2,30 +2,57 @@
 
     ask -> born (ledger) -> dispatched (ledger) -> worker -> scored (ledger) -> committed -> tell
 
-Birth n is asked when `search.seen(n)` scores are told. In ordered mode scores are told in birth
-order, so the run does not depend on the number of workers, their timing, or kills; in free mode
-they are told as they come. Knows no operator, no fitness, no Ray.
+The states and the ways between them: `states`. Birth n is asked when `search.seen(n)` scores are
+told. In ordered mode scores are told in birth order, so the run does not depend on the number of
+workers, their timing, or kills; in free mode they are told as they come. Memory is that of the
+births in flight and of the search. Knows no operator, no fitness, no Ray.
 """
 
 from __future__ import annotations
 
-import json
 from collections import deque
-from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass, field
 
-from evolve.engine.workers import Job, Outcome, Workers, packed
+from evolve.engine.events import Event, Kind, Observer
+from evolve.engine.queues import Queues
+from evolve.engine.restoring import keep_snapshot, restored
+from evolve.engine.states import BirthState, step
+from evolve.engine.workers import (
+    Answer,
+    Job,
+    Outcome,
+    Variation,
+    Workers,
+    failed,
+    packed,
+    sent,
+    unpacked,
+)
 from evolve.errors import ExperimentError
 from evolve.experiment import Experiment, Free
+from evolve.failure import Failure, is_poison, kind_of_error
 from evolve.genome import Genome
-from evolve.score import Record, Score
-from evolve.search.protocol import Proposal, Search
+from evolve.score import Needs, Record, Score, needs_at
+from evolve.search.protocol import Plan, Proposal, Search, plain
 from evolve.store.ledger import Ledger
+from evolve.store.schema import Stage
 from evolve.streams import Stream, rng_for, seed_for
 
-TRIES = {"worker lost": 3, "out of memory": 2}  # attempts before a failure is final; others: 1
-
 Watch = Callable[[Record[Genome]], None]
+Resumed = Callable[[int, Sequence[Record[Genome]]], None]
+
+
+@dataclass
+class _Open:
+    """A birth that is not told yet."""
+
+    state: BirthState
+    digest: str = ""
+    proposal: Proposal[Genome] | None = None  # None while it is only planned
+    plan: Plan[Genome] | None = None
+    score: Score | None = None
 
 
 @dataclass
@@ -38,157 +65,273 @@ class Loop:
     workers: Workers
     births: int
     watch: Watch = lambda record: None
+    resumed: Resumed = lambda told, elites: None
+    observe: Observer = lambda event: None
+    turn: Callable[[], None] = lambda: None  # called between turns, with nothing half-written
 
     told: int = 0
-    _proposals: dict[int, tuple[str, Proposal[Genome]]] = field(default_factory=dict)
-    _scores: dict[int, Score] = field(default_factory=dict)  # known, not yet told
-    _arrived: deque[int] = field(default_factory=deque)  # their order of arrival
-    _queue: deque[tuple[int, ...]] = field(default_factory=deque)  # batches to submit
+    _live: bool = False  # the replay is over
+    _asked: int = 0  # the next birth whose time to be asked has not come
+    _open: dict[int, _Open] = field(default_factory=dict)
+    _arrived: deque[int] = field(default_factory=deque)  # scored, in their order of arrival
+    _queues: Queues = field(default_factory=Queues)
     _gathering: list[int] = field(default_factory=list)  # the batch being filled
-    _answers: dict[tuple[str, int], tuple[int, Score]] = field(default_factory=dict)
     _flying: dict[tuple[str, int], list[int]] = field(default_factory=dict)  # and who waits
+    _in_flight: int = 0  # tasks
+    _most: int | None = None  # genomes a task, once a batch was too large for its device
 
     def run(self) -> None:
         """Replay what the ledger holds, then go on to the last birth."""
         self._replay()
         while self.told < self.births:
-            if self._commit():
-                self._place_all(self._ask())
-                continue
-            while self._queue and self.workers.free:
-                self._submit(self._queue.popleft())
-            for outcome in self.workers.wait():
-                self._settle(outcome)
+            with self.ledger.together():
+                while self._commit():
+                    self._place_all(self._ask())
+            self.turn()
+            if self.told >= self.births:
+                break
+            self._hand_out()
+            if not self._in_flight and not len(self._queues):
+                raise ExperimentError(
+                    f"The search waits for more than the {self.told} scores told before it asks "
+                    f"birth {self._asked}; its `seen` must be at most the number of the birth."
+                )
+            outcomes = self.workers.wait()
+            with self.ledger.together():
+                for outcome in outcomes:
+                    self._settle(outcome)
 
     # --- ask ---------------------------------------------------------------------------------
 
     def _replay(self) -> None:
-        stored = self.ledger.scores()
-        for birth, name, proposal in self.ledger.proposals():
-            self._proposals[birth] = (name, proposal)
-        unscored = [birth for birth in self._proposals if birth not in stored]
-        for birth, scored in stored.items():
-            self._known(birth, scored.score)
-            if scored.order is None:
-                self._keep(birth, scored.score)
-        # A birth that was never asked (the run is longer now) is asked as if it never stopped.
-        unscored += self._ask()
-        told = [(scored.order, birth) for birth, scored in stored.items()]
-        for order, birth in sorted((o, b) for o, b in told if o is not None):
-            self._tell(birth, stored[birth].score, order)
-            unscored += self._ask()
-        self._place_all(unscored)
+        """Tell what was told; take up every other birth where it was left."""
+        unfinished = self.ledger.unfinished()
+        for each in unfinished:
+            state = BirthState.PLANNED if each.proposal is None else BirthState.PROPOSED
+            self._open[each.birth] = _Open(state, each.digest or "", each.proposal)
+        written, fresh = self.ledger.births(), list[int]()
+        planned = [n for n, each in self._open.items() if each.proposal is None]
+        self.told = restored(self.search, self.ledger, [*planned, written])
+        fresh += self._ask(written)
+        for order, birth, name, proposal, score in self.ledger.replay(self.told):
+            self._tell(birth, name, proposal, score, order)
+            fresh += self._ask(written)
+        self._live = True
+        if self.told:
+            self.resumed(self.told, self.search.elites)
+        with self.ledger.together():
+            for each in unfinished:
+                if each.score is not None:
+                    self._scored(each.birth, each.score)
+            left = [each.birth for each in unfinished if each.score is None]
+            self._place_all(sorted({*left, *fresh}))
 
-    def _ask(self) -> list[int]:
-        """Ask and write every birth whose time has come; returns them."""
+    def _ask(self, written: int = 0) -> list[int]:
+        """Ask every birth whose time has come and write what is new; returns those asked.
+
+        Of the first `written` births, which the ledger holds, only plans are asked again: their
+        operators are not in the ledger.
+        """
         asked = []
-        while (birth := len(self._proposals)) < self.births:
-            if self.search.seen(birth) > self.told:
-                break
+        while self._asked < self.births and self.search.seen(self._asked) <= self.told:
+            birth = self._asked
+            self._asked += 1
+            known = self._open.get(birth)
+            if birth < written and (known is None or known.state is not BirthState.PLANNED):
+                continue
             rng = rng_for(self.experiment.seed, birth, Stream.ASK)
-            proposal = _plain(self.search.ask(birth, rng))
-            if not 0 <= proposal.rung < len(self.experiment.fitness.rungs):
+            found = plain(self.search.ask(birth, rng))
+            if not 0 <= found.rung < len(self.experiment.fitness.rungs):
                 raise ExperimentError(
-                    f"Birth {birth} was proposed at rung {proposal.rung}; the fitness has "
+                    f"Birth {birth} was proposed at rung {found.rung}; the fitness has "
                     f"{len(self.experiment.fitness.rungs)} rungs."
                 )
-            self._proposals[birth] = (self.ledger.born(birth, proposal), proposal)
+            if isinstance(found, Plan):
+                if known is None:
+                    self.ledger.planned(birth, found)
+                    self._say(Kind.PLANNED, birth, detail=found.operator.name)
+                self._open[birth] = _Open(BirthState.PLANNED, plan=found)
+            else:
+                self._born(birth, found)
             asked.append(birth)
         return asked
 
+    def _born(self, birth: int, proposal: Proposal[Genome]) -> None:
+        name = self.ledger.born(birth, proposal)
+        self._open[birth] = _Open(BirthState.PROPOSED, name, proposal)
+        self._say(Kind.BORN, birth, detail=proposal.operator)
+
     def _place_all(self, births: list[int]) -> None:
         """Hand births on, in order; a batch ends by number, or where the next birth waits."""
-        batch = self.experiment.fitness.needs.batch
-        for birth, following in zip(births, [*births[1:], -1]):
+        planned = [birth for birth in births if self._open[birth].plan is not None]
+        for birth in planned:
+            self._queues.of(self._plan(birth).operator.needs or Needs()).append((birth,))
+        born = [birth for birth in births if self._open[birth].plan is None]
+        batch = max(needs_at(self.experiment.fitness, rung).batch for rung in self._rungs)
+        for birth, following in zip(born, [*born[1:], -1]):
             self._place(birth)
             after = birth + 1
             if after % batch == 0 or after >= self.births:
                 self._cut()
-            elif after in self._proposals:  # asked already: in this list, or scored
+            elif after < self._asked:  # asked already: in this list, or on its way
                 if following // batch != birth // batch:
                     self._cut()
             elif self.search.seen(after) > birth // batch * batch:
                 self._cut()
 
     def _place(self, birth: int) -> None:
-        """Answer a birth from the ledger, let it wait for its twin, or queue it."""
-        name, proposal = self._proposals[birth]
-        key = (name, proposal.rung)
-        if key in self._answers:
-            self._answer(birth, *self._answers[key])
-        elif key in self._flying:
+        """Answer a birth from the ledger, let it wait for its twin, or gather it."""
+        key = self._key(birth)
+        if key in self._flying:
             self._flying[key].append(birth)
+        elif (twin := self.ledger.known(*key)) is not None:
+            self._answer(birth, *twin)
         else:
             self._flying[key] = []
             self._gathering.append(birth)
 
     def _cut(self) -> None:
-        """Queue the batch being filled, one job a rung."""
-        rungs = [self._proposals[birth][1].rung for birth in self._gathering]
+        """Queue the batch being filled, one task a rung, in tasks that the device bears."""
+        rungs = [self._proposal(birth).rung for birth in self._gathering]
         for rung in sorted(set(rungs)):
-            births = tuple(birth for birth, at in zip(self._gathering, rungs) if at == rung)
-            self._queue.append(births)
+            needs = needs_at(self.experiment.fitness, rung)
+            most = needs.batch if self._most is None else min(needs.batch, self._most)
+            births = [birth for birth, at in zip(self._gathering, rungs) if at == rung]
+            queue = self._queues.of(needs)
+            queue.extend(tuple(births[i : i + most]) for i in range(0, len(births), most))
         self._gathering = []
 
     # --- evaluate ----------------------------------------------------------------------------
 
-    def _submit(self, births: tuple[int, ...]) -> None:
-        proposals = [self._proposals[birth][1] for birth in births]
-        rung = proposals[0].rung
-        attempts = [self.ledger.dispatched(birth) for birth in births]
-        self.workers.submit(
-            Job(
-                births=births,
-                attempts=tuple(attempts),
-                epoch=self.ledger.epoch,
-                genomes=tuple(packed(proposal.genome) for proposal in proposals),
-                rung=rung,
-                seed=seed_for(self.experiment.seed, rung, Stream.EVALUATE),
+    def _hand_out(self) -> None:
+        """Give waiting births to free workers; each attempt is written before it begins."""
+        self.observe(Event(Kind.QUEUE, count=len(self._queues)))
+        for needs, waiting in self._queues.filled():
+            n = min(len(waiting), self.workers.free(needs))
+            with self.ledger.together() if n else nullcontext():
+                tasks = [self._task(waiting.popleft(), needs) for _ in range(n)]
+            for task in tasks:
+                self.workers.submit(task)
+            self._in_flight += n
+
+    def _task(self, births: tuple[int, ...], needs: Needs) -> Job | Variation:
+        """What a worker gets, its attempts written."""
+        seed, epoch, first = self.experiment.seed, self.ledger.epoch, self._open[births[0]]
+        if first.plan is not None:
+            attempt = self._dispatched(births[0], Stage.VARY)
+            parents = tuple(sent(parent) for parent in first.plan.parents)
+            return Variation(
+                (births[0],), (attempt,), epoch, first.plan.operator, parents, seed, needs
             )
+        rung = self._proposal(births[0]).rung
+        return Job(
+            births=births,
+            attempts=tuple(self._dispatched(birth, Stage.EVALUATE) for birth in births),
+            epoch=epoch,
+            genomes=tuple(packed(self._proposal(birth).genome) for birth in births),
+            rung=rung,
+            seed=seed_for(seed, rung, Stream.EVALUATE),
+            needs=needs,
         )
 
-    def _settle(self, outcome: Outcome) -> None:
-        """Write what became of a job; queue again what deserves another attempt."""
-        job, kind = outcome.job, "scored" if outcome.scores is not None else outcome.failure
-        for birth, attempt in zip(job.births, job.attempts):
-            self.ledger.ended(birth, attempt, kind, outcome.worker, outcome.detail)
-        if outcome.scores is not None:
-            for birth, score in zip(job.births, outcome.scores):
-                self._resolve(birth, score, outcome.seconds / len(job.births))
-        elif len(job.births) > 1:  # which of them did it?
-            self._queue.extendleft((birth,) for birth in reversed(job.births))
-        else:
-            (birth,) = job.births
-            failures = self.ledger.failures(birth)
-            if failures.count(kind) < TRIES.get(kind, 1):
-                self._queue.appendleft((birth,))
-            else:
-                self._resolve(birth, failure(outcome), outcome.seconds)
+    def _dispatched(self, birth: int, stage: Stage) -> int:
+        vary = stage is Stage.VARY
+        self._move(birth, BirthState.VARYING if vary else BirthState.DISPATCHED)
+        attempt = self.ledger.dispatched(birth, stage)
+        self._say(Kind.DISPATCHED, birth, attempt)
+        return attempt
 
-    def _resolve(self, birth: int, score: Score, seconds: float) -> None:
+    def _settle(self, outcome: Outcome) -> None:
+        """Write what became of a task; queue again what deserves another attempt."""
+        task, answer = outcome.task, outcome.answer
+        n, scores = len(task.births), answer.scores or (None,) * len(task.births)
+        mine = False
+        for birth, attempt, score in zip(task.births, task.attempts, scores):
+            failure = answer.failure
+            if score is not None and score.error is not None:
+                failure = kind_of_error(score.error)
+            what = "scored" if score is not None else "varied"
+            if failure is not None:
+                what = failure if score is not None or n == 1 else f"{failure} in a batch"
+            detail = answer.detail if score is None else score.error or ""
+            if not self.ledger.ended(birth, attempt, task.epoch, what, outcome.worker, detail):
+                self._say(Kind.FENCED, birth, attempt, outcome.worker, answer.seconds, what)
+                continue
+            mine = True
+            kind = Kind.ANSWERED if failure is None else Kind.FAILED
+            words = what if failure is None else f"{what}: {detail}"
+            self._say(kind, birth, attempt, outcome.worker, answer.seconds / n, words)
+            if isinstance(task, Variation):
+                self._varied(birth, answer)
+            elif score is not None or n == 1:
+                score = score or failed(answer)
+                self._judge(birth, score, answer.seconds / n)
+            else:
+                self._move(birth, BirthState.PROPOSED)
+        if not mine:
+            return
+        self._in_flight -= 1
+        if n > 1 and answer.failure is not None:  # which of them did it?
+            self._split(task.births, answer.failure, task.needs)
+
+    def _varied(self, birth: int, answer: Answer) -> None:
+        """A child, another attempt, or in the end a copy of the first parent."""
+        plan, failure = self._plan(birth), answer.failure
+        facts, genome = plan.facts, plan.parents[0].genome
+        if answer.child is not None:
+            genome = unpacked(answer.child)
+        elif failure is not None:
+            failures = self.ledger.failures(birth, Stage.VARY)
+            if failures.count(failure) < self.experiment.policy.tries(failure):
+                self._move(birth, BirthState.PLANNED)
+                self._queues.of(plan.operator.needs or Needs()).appendleft((birth,))
+                return
+            facts = {**facts, "copied": f"{plan.operator.name} failed: {failure}"}
+        self._move(birth, BirthState.PROPOSED)
+        parents = tuple(parent.birth for parent in plan.parents)
+        proposal = Proposal(genome, parents, plan.operator.name, plan.rung, facts)
+        self._born(birth, proposal)
+        self._place_all([birth])
+
+    def _split(self, births: tuple[int, ...], failure: Failure, needs: Needs) -> None:
+        """Queue a failed batch again: halves if it was too large, else one by one."""
+        most = 1
+        if failure is Failure.OUT_OF_MEMORY:
+            self._most = most = (len(births) + 1) // 2
+        parts = [births[i : i + most] for i in range(0, len(births), most)]
+        self._queues.of(needs).extendleft(reversed(parts))
+
+    def _judge(self, birth: int, score: Score, seconds: float) -> None:
+        """A score, or another attempt at it."""
+        if score.error is not None:
+            failure = kind_of_error(score.error)
+            failures = self.ledger.failures(birth, Stage.EVALUATE)
+            if failures.count(failure) < self.experiment.policy.tries(failure):
+                self._move(birth, BirthState.PROPOSED)
+                needs = needs_at(self.experiment.fitness, self._proposal(birth).rung)
+                self._queues.of(needs).appendleft((birth,))
+                return
+            if is_poison(score.error):
+                self._say(Kind.QUARANTINED, birth, detail=score.error)
         self.ledger.scored(birth, score, seconds=seconds)
-        self._keep(birth, score)
-        self._known(birth, score)
-        name, proposal = self._proposals[birth]
-        waiting = self._flying.pop((name, proposal.rung), [])
-        if score.error is None:
+        self._scored(birth, score)
+        waiting = self._flying.pop(self._key(birth), [])
+        if score.error is None or is_poison(score.error):
             for twin in waiting:
                 self._answer(twin, birth, score)
-        elif waiting:  # errors are not reused: the first that waited is evaluated itself
-            self._flying[name, proposal.rung] = waiting[1:]
-            self._queue.append((waiting[0],))
-
-    def _known(self, birth: int, score: Score) -> None:
-        if score.error is None:
-            name, proposal = self._proposals[birth]
-            self._answers.setdefault((name, proposal.rung), (birth, score))
+        elif waiting:  # other errors are not reused: the first that waited is evaluated itself
+            key, first = self._key(birth), waiting[0]
+            self._flying[key] = waiting[1:]
+            needs = needs_at(self.experiment.fitness, key[1])
+            self._queues.of(needs).append((first,))
 
     def _answer(self, birth: int, twin: int, score: Score) -> None:
         self.ledger.scored(birth, score, twin_of=twin)
-        self._keep(birth, score)
+        self._scored(birth, score)
 
-    def _keep(self, birth: int, score: Score) -> None:
-        self._scores[birth] = score
+    def _scored(self, birth: int, score: Score) -> None:
+        self._move(birth, BirthState.SCORED)
+        self._open[birth].score = score
         if isinstance(self.experiment.order, Free):
             self._arrived.append(birth)
 
@@ -202,33 +345,56 @@ class Loop:
             birth = self._arrived.popleft()
         else:
             return False
-        if birth not in self._scores:
+        found = self._open.get(birth)
+        if self.told >= self.births or found is None or found.score is None:
             return False
-        score = self._scores.pop(birth)
+        self._move(birth, BirthState.COMMITTED)
         self.ledger.committed(birth, self.told)
-        self._tell(birth, score, self.told)
+        del self._open[birth]
+        assert found.proposal is not None, "what is scored was born"
+        self._tell(birth, found.digest, found.proposal, found.score, self.told)
+        keep_snapshot(self.search, self.ledger, self.told)
         return True
 
-    def _tell(self, birth: int, score: Score, order: int) -> None:
-        name, p = self._proposals[birth]
+    def _tell(self, birth: int, name: str, p: Proposal[Genome], score: Score, order: int) -> None:
         record = Record(birth, p.genome, name, score, p.rung, p.parents, p.operator, p.facts)
         self.search.tell(record, rng_for(self.experiment.seed, order, Stream.TELL))
         self.told = order + 1
-        self.watch(record)
+        if self._live:
+            self.watch(record)
+            self._say(Kind.TOLD, birth)
 
+    # --- below -------------------------------------------------------------------------------
 
-def _plain(proposal: Proposal[Genome]) -> Proposal[Genome]:
-    """`proposal` as the ledger will give it back: JSON facts, integer parents."""
-    return replace(
-        proposal,
-        parents=tuple(int(parent) for parent in proposal.parents),
-        facts=json.loads(json.dumps(proposal.facts)),
-    )
+    @property
+    def _rungs(self) -> range:
+        return range(len(self.experiment.fitness.rungs))
 
+    def _move(self, birth: int, to: BirthState) -> None:
+        self._open[birth].state = step(self._open[birth].state, to)
 
-def failure(outcome: Outcome) -> Score:
-    """A failed score: its kind and last line as the error, the whole text in the notes."""
-    lines = outcome.detail.strip().splitlines()
-    return Score.failed(
-        f"{outcome.failure}: {lines[-1] if lines else ''}", {"detail": outcome.detail}
-    )
+    def _proposal(self, birth: int) -> Proposal[Genome]:
+        proposal = self._open[birth].proposal
+        assert proposal is not None, "only what was born is evaluated"
+        return proposal
+
+    def _plan(self, birth: int) -> Plan[Genome]:
+        plan = self._open[birth].plan
+        assert plan is not None, "only what was planned is varied"
+        return plan
+
+    def _key(self, birth: int) -> tuple[str, int]:
+        return self._open[birth].digest, self._proposal(birth).rung
+
+    def _say(
+        self,
+        kind: Kind,
+        birth: int,
+        attempt: int | None = None,
+        worker: str = "",
+        seconds: float | None = None,
+        detail: str = "",
+    ) -> None:
+        self.observe(
+            Event(kind, birth, attempt, self.ledger.epoch, worker, seconds, detail=detail)
+        )

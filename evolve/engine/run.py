@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import Any, cast
 
+from evolve.engine.copying import Copying
+from evolve.engine.events import Event, Observer
 from evolve.engine.final import check_final, conclude
 from evolve.engine.fingerprint import changes, commit_of, fingerprint
+from evolve.engine.hire import HERE, Options, fitnesses_of, hire, largest
+from evolve.engine.log import Log
 from evolve.engine.loop import Loop
-from evolve.engine.source import file_hash
-from evolve.engine.workers import InProcess, Workers, one_thread
+from evolve.engine.snapshot import Snapshot, snapshot
+from evolve.engine.workers import threads_pinned
 from evolve.errors import EvolveError, ExperimentError, StoreError
 from evolve.experiment import Experiment, Free, Watcher
 from evolve.genome import Genome, Json
-from evolve.score import Fitness, G, Needs, Record
+from evolve.score import G, Record, needs_at
+from evolve.search.protocol import Proposal
+from evolve.store.backup import Backup
 from evolve.store.ledger import Ledger
 from evolve.store.run import Run
 from evolve.streams import Stream, rng_for
@@ -25,6 +32,7 @@ class Silent:
     """A watcher that says nothing."""
 
     def started(self, experiment: Experiment[Any], births: int) -> None: ...
+    def resumed(self, told: int, elites: Sequence[Record[Any]]) -> None: ...
     def told(self, record: Record[Any]) -> None: ...
     def says(self, words: str) -> None: ...
 
@@ -32,29 +40,36 @@ class Silent:
 def conduct(
     experiment: Experiment[G],
     out: Path,
+    options: Options = HERE,
     *,
-    workers: int = 0,
-    address: str | None = None,
     resume: bool = False,
     file: Path | None = None,
     accept_changes: bool = False,
     births: int | None = None,
     watcher: Watcher | None = None,
+    observers: Sequence[Observer] = (),
 ) -> Run[G]:
     """Run or resume `experiment` in `out`; see `evolve.run`. Raises `EvolveError`."""
     watcher = watcher or Silent()
     general = cast("Experiment[Genome]", experiment)
     search = general.search()
-    check_window(general, workers)
+    check_window(general, options.workers)
     check_final(general)
     check_objectives(general)
-    facts = _facts(general, file)
-    ledger = Ledger.open(out, write=True) if resume else Ledger.create(out, facts)
-    try:
+    code = snapshot(file)
+    facts = _facts(general, file, code)
+    if resume:
+        ledger = Ledger.open(out, write=True)
+    else:
+        ledger = Ledger.create(out, facts, vault=options.vault)
+    with ExitStack() as stack:
+        stack.callback(ledger.close)
         if resume:
             _same(facts, ledger, accept_changes)
             if differ := changes(ledger.facts.get("fingerprint"), fingerprint()):
                 watcher.says(f"Versions differ from the run's first ({differ}): bits may differ.")
+        for warning in code.warnings if options.address is not None else ():
+            watcher.says(warning)
         total = births or _births(ledger)
         if total < (born := ledger.births()):  # what flies past the end would meet the final test
             raise ExperimentError(
@@ -67,32 +82,34 @@ def conduct(
             if (out / "export").exists():
                 watcher.says(f"The old end's export is kept in {_set_aside(out, born)}.")
             ledger.unfinish()
-        with_final = fitnesses_of(general)
-        needs = largest(with_final)
-        ledger.begin_epoch({**fingerprint(needs.gpus), "workers": workers, "address": address})
+        gpus = largest(fitnesses_of(general)).gpus
+        ledger.begin_epoch({**fingerprint(gpus), **vars(options)})
+        ledger.set_fact("policy", vars(general.policy))
         watcher.started(experiment, total)
+        observe = stack.enter_context(_observing(out, general, options, observers))
+        backup = None if options.backup is None else Backup(ledger, options.backup)
+        copying = Copying(backup, watcher, observe)
         ahead = "finished" not in ledger.facts
         try:
             if ahead:
-                rng = rng_for(general.seed, 0, Stream.ASK)
-                _warm(general.search().ask(0, rng).genome)
-            crew = hire(with_final, workers, address, file)
+                _warm(first_genome(general))
+            crew = hire(general, options, code, observe)
         except EvolveError:
             if not resume:
                 ledger.discard()  # nothing was born: the same command works once it can
             raise
-        try:
-            Loop(general, search, ledger, crew, total, watcher.told).run()
-            if general.final is not None:
-                watcher.says("Testing the picks and the baselines on the sealed split.")
-                for group in general.final.baselines.values() if ahead else ():
-                    _warm(group[0])
-            conclude(general, ledger, crew)
-        finally:
-            crew.close()
+        stack.callback(crew.close)
+        Loop(
+            general, search, ledger, crew, total,
+            watcher.told, watcher.resumed, observe, copying.turn,
+        ).run()  # fmt: skip
+        if general.final is not None:
+            watcher.says("Testing the picks and the baselines on the sealed split.")
+            for group in general.final.baselines.values() if ahead else ():
+                _warm(group[0])
+        conclude(general, ledger, crew)
         ledger.set_fact("finished", time.time())
-    finally:
-        ledger.close()
+        copying.end()
     run: Run[G] = Run.at(out)
     if experiment.final is not None and experiment.final.exporter is not None and run.front:
         from evolve.engine.story import story
@@ -106,25 +123,38 @@ def conduct(
     return run
 
 
-def hire(
-    fitnesses: Sequence[Fitness[Any]], count: int, address: str | None, file: Path | None
-) -> Workers:
-    """The executor: this process for 0 workers, else Ray."""
-    if count == 0:
-        if address is not None:
-            raise ExperimentError("An address needs Ray workers; give --workers 1 or more.")
-        return InProcess(fitnesses)
-    from evolve.engine.cluster import RayWorkers
+@contextmanager
+def _observing(
+    out: Path, experiment: Experiment[Genome], options: Options, observers: Sequence[Observer]
+) -> Iterator[Observer]:
+    """All who look on, as one: the log, Ray's metrics, those given."""
+    log = Log(out / "log.jsonl")
+    every: list[Observer] = [log, *observers]
 
-    paths = [] if file is None else [file.resolve().parent]
-    return RayWorkers(fitnesses, count, needs=largest(fitnesses), address=address, paths=paths)
+    def observe(event: Event) -> None:
+        for each in every:
+            each(event)
+
+    with closing(log), ExitStack() as stack:
+        if options.workers:
+            from evolve.engine.cluster.metrics import Metrics
+
+            every.append(stack.enter_context(closing(Metrics(experiment.name))))
+        yield observe
+
+
+def first_genome(experiment: Experiment[Genome]) -> Genome:
+    """The first founder."""
+    first = experiment.search().ask(0, rng_for(experiment.seed, 0, Stream.ASK))
+    return first.genome if isinstance(first, Proposal) else first.parents[0].genome
 
 
 def check_window(experiment: Experiment[Genome], workers: int) -> None:
     """Raise `ExperimentError` if the search lets too few births fly for the workers."""
     if workers < 0:
         raise ExperimentError(f"--workers is {workers}; give 0 (this process) or more.")
-    batch = experiment.fitness.needs.batch
+    rungs = range(len(experiment.fitness.rungs))
+    batch = max(needs_at(experiment.fitness, rung).batch for rung in rungs)
     window = experiment.window()
     if max(workers, 1) * batch > window:
         raise ExperimentError(
@@ -143,21 +173,6 @@ def check_objectives(experiment: Experiment[Genome]) -> None:
         )
 
 
-def fitnesses_of(experiment: Experiment[Any]) -> list[Fitness[Any]]:
-    """What the workers must bear: the fitness, and that of the final test."""
-    return [experiment.fitness] + ([experiment.final.fitness] if experiment.final else [])
-
-
-def largest(fitnesses: Sequence[Fitness[Any]]) -> Needs:
-    """The processors, devices and memory that bear every one of `fitnesses`."""
-    needs = [fitness.needs for fitness in fitnesses]
-    return Needs(
-        cpus=max(each.cpus for each in needs),
-        gpus=max(each.gpus for each in needs),
-        memory=max(each.memory for each in needs),
-    )
-
-
 def _warm(genome: Genome) -> None:
     """Express a genome, outside any evaluation's clock, so that what genomes share is built.
 
@@ -165,7 +180,7 @@ def _warm(genome: Genome) -> None:
     anything else is left to the evaluation, where it is a failed birth.
     """
     try:
-        with one_thread():
+        with threads_pinned():
             genome.express()
     except EvolveError:
         raise
@@ -184,7 +199,7 @@ def _set_aside(out: Path, births: int) -> Path:
         ) from error
 
 
-def _facts(experiment: Experiment[Genome], file: Path | None) -> dict[str, Json]:
+def _facts(experiment: Experiment[Genome], file: Path | None, code: Snapshot) -> dict[str, Json]:
     place = Path.cwd() if file is None else file.resolve().parent
     return {
         "name": experiment.name,
@@ -195,7 +210,7 @@ def _facts(experiment: Experiment[Genome], file: Path | None) -> dict[str, Json]
         "rungs": list(experiment.fitness.rungs),
         "window": experiment.window(),
         "file": None if file is None else str(file.resolve()),
-        "file_sha256": None if file is None else file_hash(file),
+        "code_sha256": None if file is None else code.loaded_sha256,
         "commit": commit_of(place),
         "fingerprint": fingerprint(largest(fitnesses_of(experiment)).gpus),
     }
@@ -214,11 +229,12 @@ def _same(now: Mapping[str, Json], ledger: Ledger, accept: bool) -> None:
                 f"The run in {ledger.folder} was begun with {key} = {then[key]}, the experiment "
                 f"now has {now[key]}; restore it, or begin a new run."
             )
-    known = now["file_sha256"] is not None  # begun or resumed from Python, there is no file
-    if known and now["file_sha256"] != then["file_sha256"] and not accept:
+    known = now["code_sha256"] is not None  # begun or resumed from Python, there is no file
+    if known and now["code_sha256"] != then["code_sha256"] and not accept:
         raise ExperimentError(
-            f"{now['file'] or 'The experiment'} has changed since the run in {ledger.folder} "
-            "began; restore it, begin a new run, or resume with --accept-changes."
+            f"{now['file'] or 'The experiment'}, or a module that it imports, has changed since "
+            f"the run in {ledger.folder} began; restore it, begin a new run, or resume with "
+            "--accept-changes."
         )
     if known and accept:
-        ledger.set_fact("file_sha256", now["file_sha256"])
+        ledger.set_fact("code_sha256", now["code_sha256"])

@@ -5,7 +5,6 @@ The same way in the driver and in every worker, so that what pickles here unpick
 
 from __future__ import annotations
 
-import hashlib
 import importlib
 import importlib.util
 import sys
@@ -49,11 +48,6 @@ def load_experiment(path: Path) -> Experiment[Any]:
             "fitness=..., births=...)` at top level."
         )
     return found
-
-
-def file_hash(path: Path) -> str:
-    """sha256 (hex) of the file at `path`."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def _line(path: Path, error: Exception) -> str:

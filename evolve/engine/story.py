@@ -55,7 +55,7 @@ def _lineage(run: Run[Any], record: Record[Any]) -> str:
 def _fingerprint(run: Run[Any]) -> str:
     facts = run.facts
     lines = [f"- {key}: {facts[key]}" for key in ("name", "seed", "births", "order", "window")]
-    lines += [f"- code sha256: {facts['file_sha256']}", f"- commit: {facts['commit'] or 'none'}"]
+    lines += [f"- code sha256: {facts['code_sha256']}", f"- commit: {facts['commit'] or 'none'}"]
     fingerprint = facts["fingerprint"]
     assert isinstance(fingerprint, Mapping)
     packages = fingerprint["packages"]

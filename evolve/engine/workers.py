@@ -1,7 +1,8 @@
 """The contract of workers, and the executor that runs in this process. Knows no Ray.
 
-A worker unpacks genomes, calls `evaluate`, checks what came back. Whatever goes wrong becomes an
-`Outcome`, never an exception in the driver: the loop decides what a failure means.
+A worker unpacks genomes, calls `evaluate` (or an operator's `vary`), checks what came back.
+Whatever goes wrong becomes an `Outcome`, never an exception in the driver: the loop decides what
+a failure means.
 """
 
 from __future__ import annotations
@@ -9,13 +10,19 @@ from __future__ import annotations
 import os
 import time
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from typing import Any, Protocol
+from dataclasses import dataclass, field, replace
+from typing import Any, Protocol, TypeAlias
 
-from evolve.genome import Genome, Packed, class_of, kind_of
-from evolve.score import Fitness, Score, checked
+import numpy as np
+
+from evolve.errors import Infertile
+from evolve.failure import Failure
+from evolve.genome import Genome, Packed, class_of, digest, kind_of
+from evolve.score import Fitness, Needs, Record, Score, checked
+from evolve.streams import Stream, rng_for
+from evolve.variation import Operator
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,36 +36,64 @@ class Job:
     rung: int
     seed: int
     fitness: int = 0  # which of the fitnesses the workers were started with
+    needs: Needs = field(default_factory=Needs)
+
+
+@dataclass(frozen=True, eq=False)
+class Variation:
+    """A child to be made of parents by an operator with `needs`; one birth."""
+
+    births: tuple[int]
+    attempts: tuple[int]
+    epoch: int
+    operator: Operator[Any]
+    parents: tuple[Record[Any], ...]  # as `sent`: their genome is packed
+    seed: int  # the run's
+    needs: Needs = field(default_factory=Needs)
+
+
+Task: TypeAlias = Job | Variation
+Child: TypeAlias = "tuple[str, Packed]"
+
+
+@dataclass(frozen=True, eq=False)
+class Answer:
+    """What a worker makes of a task: scores or a child, or what failed and the words for it."""
+
+    scores: tuple[Score, ...] | None = None
+    child: Child | None = None
+    failure: Failure | None = None
+    detail: str = ""
+    seconds: float = 0.0
 
 
 @dataclass(frozen=True, eq=False)
 class Outcome:
-    """What became of a job: scores, or the kind of its failure and the words for it."""
+    """What became of a task, and where."""
 
-    job: Job
-    seconds: float
+    task: Task
+    answer: Answer
     worker: str
-    scores: tuple[Score, ...] | None = None
-    failure: str = ""  # exception | invalid | timeout | worker lost | out of memory
-    detail: str = ""
 
 
 class Workers(Protocol):
-    """Where jobs run. At most `slots` are in flight."""
+    """Where tasks run."""
 
     @property
-    def slots(self) -> int: ...
-    @property
-    def free(self) -> int:
-        """How many more jobs `submit` takes now."""
+    def slots(self) -> int:
+        """How many evaluations are in flight at most."""
         ...
 
-    def submit(self, job: Job) -> None:
-        """Start `job`; needs a free slot."""
+    def free(self, needs: Needs) -> int:
+        """How many more tasks of these needs `submit` takes now."""
+        ...
+
+    def submit(self, task: Task) -> None:
+        """Start `task`; needs a free slot."""
         ...
 
     def wait(self) -> list[Outcome]:
-        """Block until at least one job in flight has an outcome."""
+        """Block until a task in flight has an outcome or a worker gets free; may return []."""
         ...
 
     def close(self) -> None:
@@ -71,38 +106,108 @@ def packed(genome: Genome) -> tuple[str, Packed]:
     return kind_of(genome), genome.pack()
 
 
-def evaluate(
-    fitnesses: Sequence[Fitness[Any]], job: Job
-) -> tuple[tuple[Score, ...] | None, str, str]:
-    """(scores, failure, detail) of `job`; runs in a worker, raises nothing a user code can."""
-    fitness = fitnesses[job.fitness]
+def sent(record: Record[Genome]) -> Record[Any]:
+    """`record` as it travels: its genome packed, its heritage read."""
+    score = record.score
+    if score.heritage is not None:
+        heritage = {name: np.array(array) for name, array in score.heritage.items()}
+        score = replace(score, heritage=heritage)
+    traveller: Any = packed(record.genome)
+    return replace(record, genome=traveller, score=score)
+
+
+def unpacked(traveller: Child) -> Genome:
+    """The genome that `packed` took apart, sharing no array with it."""
+    kind, content = traveller
+    arrays = {name: np.array(array) for name, array in content.arrays.items()}
+    return class_of(kind).unpack(Packed(content.facts, arrays))
+
+
+def failed(answer: Answer) -> Score:
+    """A failed score: its kind and last line as the error, the whole text in the notes."""
+    lines = answer.detail.strip().splitlines()
+    error = f"{answer.failure}: {lines[-1] if lines else ''}"
+    return Score.failed(error, {"detail": answer.detail})
+
+
+def answered(fitnesses: Sequence[Fitness[Any]], task: Task) -> Answer:
+    """What becomes of `task`; runs in a worker, raises nothing that a user's code can."""
+    start = time.perf_counter()
     try:
-        genomes = [class_of(kind).unpack(content) for kind, content in job.genomes]
-        scores: object = fitness.evaluate(genomes, job.rung, job.seed)
-        if not isinstance(scores, list) or not all(isinstance(score, Score) for score in scores):
-            return None, "invalid", f"evaluate returned {scores!r:.200}, expected a list of Score"
-        if len(scores) != len(genomes):
-            words = f"evaluate returned {len(scores)} scores for {len(genomes)} genomes"
-            return None, "invalid", words
-        return tuple(checked(score, fitness.objectives) for score in scores), "", ""
+        answer = _varied(task) if isinstance(task, Variation) else _scored(fitnesses, task)
     except MemoryError:
-        return None, "out of memory", traceback.format_exc()
-    except (Exception, SystemExit):  # a fitness that calls sys.exit ends itself, not the run
-        return None, "exception", traceback.format_exc()
+        answer = Answer(failure=Failure.OUT_OF_MEMORY, detail=traceback.format_exc())
+    except Infertile as error:
+        answer = Answer(failure=Failure.INFERTILE, detail=str(error))
+    except (Exception, SystemExit) as error:  # a fitness that calls sys.exit ends itself only
+        kind = Failure.OUT_OF_MEMORY if _is_memory(error) else Failure.EXCEPTION
+        answer = Answer(failure=kind, detail=traceback.format_exc())
+    return replace(answer, seconds=time.perf_counter() - start)
+
+
+def _scored(fitnesses: Sequence[Fitness[Any]], job: Job) -> Answer:
+    fitness = fitnesses[job.fitness]
+    genomes = [unpacked(each) for each in job.genomes]
+    scores: object = fitness.evaluate(genomes, job.rung, job.seed)
+    if not isinstance(scores, list) or not all(isinstance(score, Score) for score in scores):
+        words = f"evaluate returned {scores!r:.200}, expected a list of Score"
+        return Answer(failure=Failure.INVALID, detail=words)
+    if len(scores) != len(genomes):
+        words = f"evaluate returned {len(scores)} scores for {len(genomes)} genomes"
+        return Answer(failure=Failure.INVALID, detail=words)
+    return Answer(scores=tuple(_own(checked(score, fitness.objectives)) for score in scores))
+
+
+def _own(score: Score) -> Score:
+    """`score` with nothing in it that the fitness may still hold and write into."""
+    if score.error is not None:
+        return score
+    return replace(
+        score,
+        metrics=dict(score.metrics),
+        notes=dict(score.notes),
+        samples=score.samples and tuple(np.array(array) for array in score.samples),
+        heritage=score.heritage and {n: np.array(array) for n, array in score.heritage.items()},
+    )
+
+
+def _varied(task: Variation) -> Answer:
+    parents = [replace(parent, genome=unpacked(parent.genome)) for parent in task.parents]
+    # Each attempt draws anew, so that an infertile one is not repeated in vain.
+    n = task.births[0] * 64 + min(task.attempts[0], 63)
+    child: object = task.operator.vary(parents, rng_for(task.seed, n, Stream.VARY))
+    if not isinstance(child, Genome):
+        words = f"{task.operator.name}.vary returned {child!r:.200}, expected a genome"
+        return Answer(failure=Failure.INVALID, detail=words)
+    digest(child)  # what cannot be packed is found here, not in the driver
+    return Answer(child=packed(child))
+
+
+def _is_memory(error: BaseException) -> bool:
+    """Whether torch says in a RuntimeError what Python says in a MemoryError."""
+    words = str(error)
+    return isinstance(error, RuntimeError) and (
+        "can't allocate memory" in words or "out of memory" in words
+    )
 
 
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 
 
+def pinned(threads: int) -> Mapping[str, str]:
+    """The environment in which numeric libraries start with `threads` threads."""
+    return dict.fromkeys(THREADS, str(threads))
+
+
 @contextmanager
-def one_thread() -> Iterator[None]:
-    """Pin numeric libraries, loaded or yet to load, to one thread: results depend on it."""
+def threads_pinned(threads: int = 1) -> Iterator[None]:
+    """Hold numeric libraries, loaded or yet to load, to `threads`: results depend on it."""
     from threadpoolctl import threadpool_limits
 
     before = {name: os.environ.get(name) for name in THREADS}
-    os.environ.update(dict.fromkeys(THREADS, "1"))
+    os.environ.update(pinned(threads))
     try:
-        with threadpool_limits(1):
+        with threadpool_limits(threads):
             yield
     finally:
         for name, value in before.items():
@@ -114,27 +219,26 @@ def one_thread() -> Iterator[None]:
 
 @dataclass
 class InProcess:
-    """One slot, in this process. Enforces no timeout and survives no crash: a Ray worker does."""
+    """One slot, in this process. Enforces no limit and survives no crash: a Ray worker does."""
 
     fitnesses: Sequence[Fitness[Any]]
     slots: int = 1
-    _waiting: list[Job] = field(default_factory=list)
+    _waiting: list[Task] = field(default_factory=list)
 
-    @property
-    def free(self) -> int:
+    def free(self, needs: Needs) -> int:
         return self.slots - len(self._waiting)
 
-    def submit(self, job: Job) -> None:
-        self._waiting.append(job)
+    def submit(self, task: Task) -> None:
+        self._waiting.append(task)
 
     def wait(self) -> list[Outcome]:
-        job = self._waiting[0]
-        start = time.perf_counter()
-        with one_thread():
-            scores, failure, detail = evaluate(self.fitnesses, job)
-        self._waiting.remove(job)
-        seconds = time.perf_counter() - start
-        return [Outcome(job, seconds, "in process", scores, failure, detail)]
+        if not self._waiting:
+            return []
+        task = self._waiting[0]
+        with threads_pinned(task.needs.threads):
+            answer = answered(self.fitnesses, task)
+        self._waiting.remove(task)
+        return [Outcome(task, answer, "in process")]
 
     def close(self) -> None:
         self._waiting.clear()

@@ -76,7 +76,7 @@ class VectorLike(Genome, Protocol):
 
 @dataclass(frozen=True, eq=False)
 class Vector:
-    """A point of a box; expressed, it is the (d,) float64 array itself."""
+    """A point of a box; expressed, it is the (d,) float64 array: a copy, to be written into."""
 
     values: np.ndarray
     box: Box
@@ -108,4 +108,4 @@ class Vector:
         return cls(a["values"], Box(a["low"], a["high"], a["depth"]))
 
     def express(self) -> np.ndarray:
-        return self.values
+        return self.values.copy()

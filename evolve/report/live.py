@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from evolve.archive.front import Front
@@ -13,7 +14,6 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 PLAIN_EVERY = 20.0  # seconds between lines where there is no terminal
-REPLAY = 0.01  # seconds; what is told faster than this from the start may be a replay
 
 
 class Live:
@@ -24,9 +24,8 @@ class Live:
 
         self._console = console
         self._live = RichLive(console=console, refresh_per_second=4, transient=True)
-        self._births = self._told = self._replayed = self._failed = 0
-        self._begun = self._last = self._printed = 0.0
-        self._replaying = True
+        self._births = self._told = self._before = self._failed = 0
+        self._begun = self._printed = 0.0
         self._front: Front[Any] = Front(())
 
     def __enter__(self) -> Live:
@@ -42,16 +41,18 @@ class Live:
         self._front = Front(experiment.fitness.objectives)
         self._printed = time.monotonic()
 
+    def resumed(self, told: int, elites: Sequence[Record[Any]]) -> None:
+        self._told = told
+        for record in elites:
+            self._front.add(record)
+
     def told(self, record: Record[Any]) -> None:
         from rich.text import Text
 
         now = time.monotonic()
-        if not self._told:
-            self._begun, self._replayed = now, 1
-        elif self._replaying and now - self._last >= REPLAY:
-            self._replaying, self._begun, self._replayed = False, self._last, self._told
-        self._last = now
         self._told += 1
+        if not self._begun:  # the rate counts from here: workers take their time to start
+            self._begun, self._before = now, self._told
         self._failed += record.score.error is not None
         self._front.add(record)
         if self._console.is_terminal:
@@ -64,7 +65,7 @@ class Live:
         self._console.print(words, markup=False, soft_wrap=True)
 
     def _line(self, now: float) -> str:
-        rate = (self._told - self._replayed) / max(now - self._begun, 1e-9)
+        rate = (self._told - self._before) / max(now - self._begun, 1e-9)
         left = (self._births - self._told) / rate if rate > 0 else 0.0
         best = ""
         if self._front.records:

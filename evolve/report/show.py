@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from math import isfinite
 from typing import TYPE_CHECKING, Any
 
+from evolve.failure import Failure, is_poison
 from evolve.report.table import cells, header, knee_of
 from evolve.score import Record
 from evolve.store.run import Run
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.table import Table
 
 
 ROWS = 12  # of a table that has no end of its own
+ATTEMPTS = ("", "attempts", "a birth gets")  # the titles of `attempt_rows`
 
 
 def as_json(run: Run[Any]) -> dict[str, Any]:
@@ -31,7 +34,13 @@ def as_json(run: Run[Any]) -> dict[str, Any]:
         "knee": run.knee().birth if run.front else None,
         "operators": credit(run),
         "failures": failures(run.records),
-        "attempts": dict(run.outcomes),
+        "outcomes": dict(run.outcomes),
+        "policy": run.facts.get("policy"),
+        "fenced": run.fenced,
+        "quarantined": [
+            {"birth": record.birth, "digest": record.digest, "error": record.score.error}
+            for record in quarantined(run.records)
+        ],
         "final": [
             {
                 "name": row.name,
@@ -61,6 +70,27 @@ def failures(records: Sequence[Record[Any]]) -> dict[str, int]:
     return dict(Counter(r.score.error for r in records if r.score.error is not None).most_common())
 
 
+def quarantined(records: Sequence[Record[Any]]) -> list[Record[Any]]:
+    """The first record of each genome that its workers did not survive."""
+    first: dict[str, Record[Any]] = {}
+    for record in records:
+        if record.score.error is not None and is_poison(record.score.error):
+            first.setdefault(record.digest, record)
+    return list(first.values())
+
+
+def attempt_rows(outcomes: Mapping[str, int], policy: Any) -> list[list[str]]:
+    """(outcome, attempts, attempts that a birth gets): answers, then every kind of failure."""
+    tries: Mapping[str, int] = policy or {}
+    rows = [[name, str(n), ""] for name, n in outcomes.items() if name not in set(Failure)]
+    for kind in Failure:
+        n, most = outcomes.get(kind, 0), tries.get(kind.replace(" ", "_"))
+        free = "free" if kind is Failure.DRIVER_LOST else ""
+        if n or most is not None:
+            rows.append([kind.value, str(n), free if most is None else str(most)])
+    return rows
+
+
 def show(run: Run[Any], console: Console) -> None:
     """Print the run: where it stands, front, best, operators' credit, failures, final table."""
     from rich.markup import escape
@@ -82,6 +112,15 @@ def show(run: Run[Any], console: Console) -> None:
         if rare := list(lost.values())[ROWS:]:
             rows.append([str(sum(rare)), f"{len(rare)} other reasons"])
         _print(console, "failures", ["births", "why"], rows)
+    if run.records or run.outcomes:
+        rows = attempt_rows(run.outcomes, run.facts.get("policy"))
+        _print(console, "how attempts ended", ATTEMPTS, rows)
+    if run.fenced:
+        console.print(f"Late results fenced: {run.fenced}; they changed nothing.")
+    if poison := quarantined(run.records):
+        births = ", ".join(str(record.birth) for record in poison[:ROWS])
+        more = f" and {len(poison) - ROWS} more" if len(poison) > ROWS else ""
+        console.print(f"Genomes in quarantine: {len(poison)} (births {births}{more}).")
     if run.final:
         show_final(run, console)
 
@@ -113,15 +152,24 @@ def _print_front(run: Run[Any], console: Console) -> None:
 def _print(
     console: Console, title: str, titles: Sequence[str], rows: Sequence[Sequence[str]]
 ) -> None:
+    console.print(table(title, titles, rows))
+
+
+def table(
+    title: str, titles: Sequence[str], rows: Sequence[Sequence[str]], *, frame: bool = True
+) -> Table:
+    """A table of plain text; nothing in it is read as markup."""
+    from rich import box
     from rich.markup import escape
     from rich.table import Table
 
-    table = Table(title=title, title_justify="left", title_style="bold")
+    lines = box.HEAVY_HEAD if frame else None
+    made = Table(title=title, title_justify="left", title_style="bold", box=lines)
     for i, name in enumerate(titles):
-        table.add_column(escape(name), justify="left" if i == 0 else "right", overflow="fold")
+        made.add_column(escape(name), justify="left" if i == 0 else "right", overflow="fold")
     for row in rows:
-        table.add_row(*map(escape, row))
-    console.print(table)
+        made.add_row(*map(escape, row))
+    return made
 
 
 def _plain(record: Record[Any], names: Sequence[str]) -> dict[str, Any]:

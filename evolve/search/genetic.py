@@ -6,18 +6,19 @@ parents drawn by `mating`, made by one of `operators`. Survival is `selection`'s
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Generic
+from typing import Any, Generic
 
 import numpy as np
 
 from evolve.archive.front import Front
+from evolve.archive.memory import pack_memory, unpack_memory
 from evolve.archive.population import Population
 from evolve.errors import ExperimentError, Infertile
-from evolve.genome import digest
+from evolve.genome import Packed, digest
 from evolve.score import G, Objective, Record, Score
-from evolve.search.protocol import Proposal
+from evolve.search.protocol import Plan, Proposal
 from evolve.variation import Mating, Operator, Selection
 
 TRIES = 16  # parents tried for a fertile and new child before a twin is let through
@@ -41,7 +42,8 @@ class Genetic(Generic[G]):
     """A population under variation and selection.
 
     `operators` share the births by `weights` (default: equal). A child whose twin lives is
-    drawn again, up to `TRIES` times. Raises `ExperimentError` for parts that do not fit.
+    drawn again, up to `TRIES` times; an operator with `needs` is planned, and a worker varies.
+    Raises `ExperimentError` for parts that do not fit.
     """
 
     def __init__(
@@ -60,11 +62,6 @@ class Genetic(Generic[G]):
             raise ExperimentError("Genetic has no founders; give at least one genome to start.")
         if not operators:
             raise ExperimentError("Genetic has no operators; give at least one.")
-        if away := [operator.name for operator in operators if operator.needs is not None]:
-            raise ExperimentError(
-                f"The operators {', '.join(away)} need a worker to vary; this version varies in "
-                "the driver only. Leave them out."
-            )
         if size < 2:
             raise ExperimentError(f"Genetic.size is {size}; a population needs 2 or more.")
         step = pace.window if isinstance(pace, Steady) else pace.offspring
@@ -96,7 +93,7 @@ class Genetic(Generic[G]):
             return max(first, birth - self.pace.window + 1)
         return first + self.pace.offspring * ((birth - first) // self.pace.offspring)
 
-    def ask(self, birth: int, rng: np.random.Generator) -> Proposal[G]:
+    def ask(self, birth: int, rng: np.random.Generator) -> Proposal[G] | Plan[G]:
         if birth < len(self.founders):
             return Proposal(self.founders[birth])
         living = {record.digest for record in self.population.records}
@@ -104,6 +101,8 @@ class Genetic(Generic[G]):
         for _ in range(TRIES):
             operator = self.operators[int(rng.choice(len(self.operators), p=self._shares))]
             parents = self._parents(operator.arity, rng)
+            if operator.needs is not None:
+                return Plan(operator, tuple(parents))
             try:
                 child = operator.vary(parents, rng)
             except Infertile:
@@ -130,6 +129,26 @@ class Genetic(Generic[G]):
     @property
     def elites(self) -> Sequence[Record[G]]:
         return tuple(self.front.records)
+
+    def snapshot(self) -> Packed | None:
+        """Who lives, who waits to be selected, and what the selection remembers."""
+        memory = pack_memory(self.population.memory)
+        if memory is None:
+            return None
+        groups = (self.population.records, self.front.records, self._cohort)
+        births = [[record.birth for record in group] for group in groups]
+        return Packed({"told": self._told, "births": births, **memory.facts}, memory.arrays)
+
+    def restore(
+        self, packed: Packed, records: Callable[[Sequence[int]], Sequence[Record[G]]]
+    ) -> None:
+        facts: Mapping[str, Any] = packed.facts
+        living, front, cohort = facts["births"]
+        self.population.restore(records(living), unpack_memory(packed))
+        for record in records(front):
+            self.front.add(record)
+        self._cohort = list(records(cohort))
+        self._told = int(facts["told"])
 
     def _parents(self, arity: int, rng: np.random.Generator) -> list[Record[G]]:
         if len(self.population):

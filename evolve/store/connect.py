@@ -7,12 +7,16 @@ Logging", section 5: read-only databases).
 from __future__ import annotations
 
 import os
+import shutil
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from evolve.errors import StoreError
+
+CACHE = 1 << 16  # KiB of pages: rows are found by digests, which lie anywhere
+ROOM = 1 << 16  # bytes that a log and its index take at least
 
 
 def connect(folder: Path, *, write: bool) -> sqlite3.Connection:
@@ -24,12 +28,14 @@ def connect(folder: Path, *, write: bool) -> sqlite3.Connection:
     database = sqlite3.connect(file, isolation_level=None, timeout=30)
     database.execute("PRAGMA journal_mode = WAL")
     database.execute("PRAGMA synchronous = NORMAL")
+    database.execute(f"PRAGMA cache_size = -{CACHE}")
     return database
 
 
 def _reading(folder: Path, file: Path) -> str:
     """How a reader opens `file`: so that it needs no permission and leaves nothing behind."""
-    if os.access(folder, os.W_OK) and os.access(file, os.W_OK):
+    room = shutil.disk_usage(folder).free >= ROOM
+    if room and os.access(folder, os.W_OK) and os.access(file, os.W_OK):
         return "mode=rw"  # read-only, it would leave the empty log that it had to make
     if (folder / f"{file.name}-wal").exists():
         return "mode=ro"  # beside a live writer, or after a killed one
@@ -48,7 +54,7 @@ def explained(folder: Path, *, write: bool = True) -> Iterator[None]:
         if not write:
             raise StoreError(
                 f"Cannot read the ledger in {folder}: {error}; get permission to read all of "
-                "ledger.sqlite*, or copy the directory."
+                "ledger.sqlite*, make room there, or copy the directory."
             ) from error
         what = "make room" if code == sqlite3.SQLITE_FULL else "mend that"
         raise StoreError(

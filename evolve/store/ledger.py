@@ -1,84 +1,66 @@
 """The ledger: one SQLite file a run, one writer, every birth, attempt and score.
 
 Write-ahead log with `synchronous=NORMAL`: nothing acknowledged is lost when the process is
-killed; a power cut may take the last commits, never the file. Knows no search and no worker.
+killed; a power cut may take the last commits, never the file. Whoever began an epoch may write
+until another one is begun: then it is fenced. Knows no search and no worker.
 """
 
 from __future__ import annotations
 
-import fcntl
-import hashlib
 import json
-import os
-import platform
 import sqlite3
-import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
 
 from evolve.errors import StoreError
-from evolve.genome import Genome, Json, Packed, canonical, class_of, digest, kind_of
+from evolve.genome import Genome, Json, Packed, canonical, digest, kind_of
 from evolve.score import Record, Score
-from evolve.search.protocol import Proposal
+from evolve.search.protocol import Plan, Proposal
+from evolve.store import fencing, reading
 from evolve.store.codec import decode, encode
 from evolve.store.connect import connect, explained
-from evolve.store.schema import FORMAT, TABLES
+from evolve.store.files import settled
+from evolve.store.lease import Lease
+from evolve.store.making import make, refuse_used
+from evolve.store.reading import Open
+from evolve.store.schema import FORMAT, Stage
 from evolve.store.vault import Vault
-
-LOCK, DRAFT = "lock", ".ledger.new"
-
-
-@dataclass(frozen=True)
-class Scored:
-    """A stored score: `order` is None until it is told to the search."""
-
-    birth: int
-    order: int | None
-    twin_of: int | None
-    seconds: float
-    score: Score
 
 
 class Ledger:
     """A run on disk. Build with `create` (new) or `open` (existing)."""
 
-    def __init__(self, folder: Path, database: sqlite3.Connection, lock: IO[str] | None) -> None:
+    def __init__(self, folder: Path, database: sqlite3.Connection, lease: Lease | None) -> None:
         self.folder = folder
-        self.vault = Vault(folder / "vault", database)
         self.epoch = 0
         self._database = database
-        self._lock = lock
+        self._lease = lease
+        self._deep = 0  # transactions entered, one inside the other
+        self.vault = Vault(self._vault_at(), database)
 
     @classmethod
-    def create(cls, folder: Path, facts: Mapping[str, Json]) -> Ledger:
-        """A new run at `folder`, described by `facts`. Raises `StoreError` if it exists."""
+    def create(cls, folder: Path, facts: Mapping[str, Json], vault: str | None = None) -> Ledger:
+        """A new run at `folder`, described by `facts`. Raises `StoreError` if it exists.
+
+        `vault`: a folder or an fsspec URL for large payloads; None: in the run's own folder.
+        """
+        if vault is not None:
+            facts = {**facts, "vault": settled(vault)}
         try:
-            _refuse_used(folder)
+            refuse_used(folder)
             folder.mkdir(parents=True, exist_ok=True)
-            lock = _locked(folder)
         except OSError as error:
             raise StoreError(f"Cannot make the run directory {folder}: {error}.") from error
-        # Built under another name: a kill in between leaves no half-made ledger.
-        draft = folder / DRAFT
-        try:
-            _refuse_used(folder)  # again: another process may have made it before the lock
-            draft.unlink(missing_ok=True)
-            with explained(folder), closing(sqlite3.connect(draft)) as database:
-                database.executescript(TABLES)
-                rows = {"format": FORMAT, "created": time.time(), **facts}
-                database.executemany(
-                    "INSERT INTO run VALUES (?, ?)", [(k, json.dumps(v)) for k, v in rows.items()]
-                )
-                database.commit()
-            draft.rename(folder / "ledger.sqlite")
+        with ExitStack() as undo:
+            lease = Lease.take(folder)
+            undo.callback(lease.release)
+            refuse_used(folder)  # again: another process may have made it before the lock
+            make(folder, facts)
             with explained(folder):
-                return cls(folder, connect(folder, write=True), lock)
-        except BaseException:
-            lock.close()
-            raise
+                made = cls(folder, connect(folder, write=True), lease)
+            undo.pop_all()
+        return made
 
     @classmethod
     def open(cls, folder: Path, *, write: bool, verify: bool = True) -> Ledger:
@@ -89,7 +71,9 @@ class Ledger:
         if not (folder / "ledger.sqlite").exists():
             raise StoreError(f"{folder} holds no run (there is no ledger.sqlite in it).")
         with ExitStack() as undo:
-            lock = undo.enter_context(_locked(folder)) if write else None
+            lease = Lease.take(folder) if write else None
+            if lease is not None:
+                undo.callback(lease.release)
             with explained(folder, write=write):
                 database = undo.enter_context(closing(connect(folder, write=write)))
                 if verify and database.execute("PRAGMA quick_check").fetchone()[0] != "ok":
@@ -100,20 +84,35 @@ class Ledger:
                     f"The run in {folder} has ledger format {found and json.loads(found[0])}, "
                     f"this version reads {FORMAT}; use the version of evolve that made it."
                 )
+            with explained(folder, write=write):
+                opened = cls(folder, database, lease)
             undo.pop_all()
-        return cls(folder, database, lock)
+        return opened
 
     def close(self) -> None:
         """Close the file and let go of the lock."""
         self._database.close()
-        if self._lock is not None:
-            self._lock.close()
+        if self._lease is not None:
+            self._lease.release()
 
     def discard(self) -> None:
         """Remove a run in which nothing was born."""
         assert self.births() == 0, "births are never removed"
         for file in self.folder.glob("ledger.sqlite*"):
             file.unlink()
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """Several writes that are there all or not at all, for the price of one."""
+        with self._transaction():
+            yield
+
+    def copy_to(self, file: Path) -> None:
+        """Copy the ledger as it is now into a new `file`, alone. Raises `sqlite3.Error`."""
+        assert not self._deep, "what is written together is copied together"
+        with closing(sqlite3.connect(file)) as target:
+            self._database.backup(target)
+            target.execute("PRAGMA journal_mode = DELETE")  # no log beside a copy
 
     # --- facts -------------------------------------------------------------------------------
 
@@ -139,61 +138,79 @@ class Ledger:
     def begin_epoch(self, facts: Mapping[str, Json]) -> int:
         """The number of this driver's hold on the run, 1, 2 ...; ends all open attempts."""
         with self._transaction():
-            self._database.execute(
-                "UPDATE attempt SET ended = ?, outcome = 'driver lost' WHERE ended IS NULL",
-                (time.time(),),
-            )
-            cursor = self._database.execute(
-                "INSERT INTO epoch (started, pid, host, facts) VALUES (?, ?, ?, ?)",
-                (time.time(), os.getpid(), platform.node(), json.dumps(facts)),
-            )
-        self.epoch = int(cursor.lastrowid or 0)
+            epoch = fencing.begin_epoch(self._database, facts)
+        self.epoch = epoch
         return self.epoch
 
-    # --- births and scores -------------------------------------------------------------------
+    # --- births ------------------------------------------------------------------------------
+
+    def planned(self, birth: int, plan: Plan[Genome]) -> None:
+        """Write a birth whose operator goes to a worker; `born` gives it its genome."""
+        parents = [parent.birth for parent in plan.parents]
+        self._put_birth(birth, None, plan.rung, parents, plan.operator.name, plan.facts)
 
     def born(self, birth: int, proposal: Proposal[Genome]) -> str:
         """Write a birth before it is submitted; returns its genome's digest."""
         with self._transaction():
             name = self._put_genome(proposal.genome)
-            self._database.execute(
-                "INSERT INTO birth VALUES (?, ?, ?, ?, ?, ?, ?)",
-                (
-                    birth, self.epoch, name, proposal.rung, json.dumps(proposal.parents),
-                    proposal.operator, json.dumps(proposal.facts),
-                ),
-            )  # fmt: skip
+            p = proposal
+            self._put_birth(birth, name, p.rung, p.parents, p.operator, p.facts)
         return name
 
-    def dispatched(self, birth: int) -> int:
+    def births(self) -> int:
+        """How many births are written; they are numbered 0, 1 ..."""
+        return self._number("SELECT COALESCE(MAX(birth) + 1, 0) FROM birth")
+
+    # --- attempts ----------------------------------------------------------------------------
+
+    def dispatched(self, birth: int, stage: Stage = Stage.EVALUATE) -> int:
         """Write that `birth` goes to a worker; returns the attempt's number, 1, 2 ..."""
         with self._transaction():
-            row = self._database.execute(
-                "SELECT COALESCE(MAX(attempt), 0) + 1 FROM attempt WHERE birth = ?", (birth,)
-            ).fetchone()
-            self._database.execute(
-                "INSERT INTO attempt (birth, attempt, epoch, started) VALUES (?, ?, ?, ?)",
-                (birth, row[0], self.epoch, time.time()),
-            )
-        return int(row[0])
+            return fencing.dispatched(self._database, birth, self.epoch, stage)
 
-    def ended(self, birth: int, attempt: int, outcome: str, worker: str, detail: str = "") -> None:
-        """Write how an attempt ended: `scored`, or the kind of its failure."""
+    def ended(
+        self, birth: int, attempt: int, epoch: int, outcome: str, worker: str, detail: str = ""
+    ) -> bool:
+        """Write how an attempt ended: `scored`, or the kind of its failure.
+
+        False if it has ended before, or belongs to another epoch than the one that is on: its
+        result is fenced. Only that it came late is written then, once.
+        """
         with self._transaction():
-            self._database.execute(
-                "UPDATE attempt SET ended = ?, outcome = ?, worker = ?, detail = ? "
-                "WHERE birth = ? AND attempt = ?",
-                (time.time(), outcome, worker, detail, birth, attempt),
-            )
+            key = (birth, attempt, epoch)
+            return fencing.ended(self._database, key, outcome, worker, detail)
+
+    def failures(self, birth: int, stage: Stage = Stage.EVALUATE) -> list[str]:
+        """The outcomes of `birth`'s ended attempts at `stage` that failed, in order."""
+        rows = self._database.execute(
+            "SELECT outcome FROM attempt WHERE birth = ? AND stage = ? AND outcome IS NOT NULL "
+            "AND outcome != 'scored' ORDER BY attempt",
+            (birth, stage.value),
+        )
+        return [row[0] for row in rows]
+
+    def outcomes(self) -> dict[str, int]:
+        """How many attempts ended in which way."""
+        rows = self._database.execute(
+            "SELECT COALESCE(outcome, 'in flight'), COUNT(*) FROM attempt GROUP BY 1"
+        )
+        return dict(rows.fetchall())
+
+    def late(self) -> int:
+        """How many attempts had a result that was fenced."""
+        return self._number("SELECT COUNT(late) FROM attempt")
+
+    # --- scores ------------------------------------------------------------------------------
 
     def scored(
         self, birth: int, score: Score, *, seconds: float = 0.0, twin_of: int | None = None
     ) -> None:
         """Write a score as soon as it is known; it is told later, in commit order."""
+        kind = None if score.error is None else score.error.partition(":")[0]
         with self._transaction():
             self._database.execute(
-                "INSERT INTO score VALUES (?, NULL, ?, ?, ?, ?)",
-                (birth, self.epoch, twin_of, seconds, encode(score, self.vault)),
+                "INSERT INTO score VALUES (?, NULL, ?, ?, ?, ?, ?)",
+                (birth, self.epoch, twin_of, seconds, kind, encode(score, self.vault)),
             )
 
     def committed(self, birth: int, order: int) -> None:
@@ -203,76 +220,70 @@ class Ledger:
                 "UPDATE score SET commit_order = ? WHERE birth = ?", (order, birth)
             )
 
-    def births(self) -> int:
-        """How many births are written; they are numbered 0, 1 ..."""
-        row = self._database.execute("SELECT COUNT(*) FROM birth").fetchone()
-        return int(row[0])
+    def known(self, name: str, rung: int) -> tuple[int, Score] | None:
+        """The score that answers a twin: of the first birth of digest `name` at `rung`.
 
-    def failures(self, birth: int) -> list[str]:
-        """The outcomes of `birth`'s ended attempts that gave no score, in order."""
-        rows = self._database.execute(
-            "SELECT outcome FROM attempt WHERE birth = ? AND outcome IS NOT NULL "
-            "AND outcome != 'scored' ORDER BY attempt",
-            (birth,),
-        )
-        return [row[0] for row in rows]
+        Failures are not reused, but for those of a poison genome; nor are twins' own scores.
+        """
+        return reading.known(self._database, self.vault, name, rung)
 
-    def proposals(self) -> Iterator[tuple[int, str, Proposal[Genome]]]:
-        """(birth, digest, proposal) of every birth, by number."""
-        rows = self._database.execute(
-            "SELECT birth, birth.digest, rung, parents, operator, birth.facts, kind, "
-            "genome.facts, arrays FROM birth JOIN genome USING (digest) ORDER BY birth"
-        )
-        for birth, name, rung, parents, operator, facts, kind, genome_facts, arrays in rows:
-            genome = self._genome(kind, genome_facts, arrays)
-            yield birth, name, Proposal(
-                genome, tuple(json.loads(parents)), operator, rung, json.loads(facts)
-            )  # fmt: skip
+    # --- reading back ------------------------------------------------------------------------
 
-    def scores(self) -> dict[int, Scored]:
-        """All stored scores by birth."""
-        rows = self._database.execute(
-            "SELECT birth, commit_order, twin_of, seconds, score FROM score ORDER BY birth"
-        ).fetchall()
-        return {
-            row[0]: Scored(row[0], row[1], row[2], row[3], self._score(row[4])) for row in rows
-        }
+    def told(self) -> int:
+        """How many scores are committed; their orders are 0, 1 ..."""
+        return self._number("SELECT COALESCE(MAX(commit_order) + 1, 0) FROM score")
+
+    def replay(self, start: int = 0) -> Iterator[tuple[int, int, str, Proposal[Genome], Score]]:
+        """(order, birth, digest, proposal, score) of what was committed, from order `start` on.
+
+        Holds one page in memory; the ledger may be written meanwhile.
+        """
+        return reading.replay(self._database, self.vault, start)
 
     def records(self) -> list[Record[Genome]]:
         """Every committed record, in commit order."""
-        scores = self.scores()
-        records = [
-            (scores[birth].order, Record(birth, p.genome, name, scores[birth].score, p.rung,
-                                         p.parents, p.operator, p.facts))
-            for birth, name, p in self.proposals()
-            if birth in scores and scores[birth].order is not None
-        ]  # fmt: skip
-        return [record for _, record in sorted(records, key=lambda pair: pair[0] or 0)]
+        return [
+            reading.as_record(birth, name, proposal, score)
+            for _, birth, name, proposal, score in self.replay()
+        ]
 
-    def outcomes(self) -> dict[str, int]:
-        """How many attempts ended in which way."""
-        rows = self._database.execute(
-            "SELECT COALESCE(outcome, 'in flight'), COUNT(*) FROM attempt GROUP BY 1"
-        )
-        return dict(rows.fetchall())
+    def records_of(self, births: Sequence[int]) -> list[Record[Genome]]:
+        """The records of scored `births`, in that order."""
+        return reading.records_of(self._database, self.vault, births)
+
+    def unfinished(self) -> list[Open]:
+        """Every birth that is written and not committed, by number."""
+        return reading.unfinished(self._database, self.vault)
 
     def digest(self) -> str:
         """sha256 of genomes, scores, origins and commit order: equal runs, equal digests.
 
         Times, attempts, epochs and the text of errors (their kind counts) are left out.
         """
-        content = hashlib.sha256()
-        rows = self._database.execute(
-            "SELECT commit_order, birth, digest, rung, parents, operator, score "
-            "FROM score JOIN birth USING (birth) WHERE commit_order IS NOT NULL "
-            "ORDER BY commit_order"
-        )
-        for *origin, text in rows:
-            score = json.loads(text)
-            kind = str(score.get("error", "")).partition(":")[0]
-            told = [score["values"], score.get("violation", 0.0), score.get("samples"), kind]
-            content.update(canonical([*origin, told]).encode())
-        return content.hexdigest()
+        return reading.digest_of(self._database)
+
+    # --- snapshots of a search ---------------------------------------------------------------
+
+    def set_snapshot(self, order: int, packed: Packed) -> None:
+        """Write what a search is after `order` scores were told."""
+        with self._transaction():
+            key = self.vault.put(packed.arrays) if packed.arrays else None
+            self._database.execute(
+                "INSERT OR REPLACE INTO snapshot VALUES (?, ?, ?)",
+                (order, json.dumps(packed.facts), key),
+            )
+
+    def snapshots(self) -> list[int]:
+        """The orders that have a snapshot, ascending."""
+        rows = self._database.execute("SELECT commit_order FROM snapshot ORDER BY 1")
+        return [row[0] for row in rows]
+
+    def snapshot(self, order: int) -> Packed:
+        """What was written at `order`, one of `snapshots`."""
+        facts, key = self._database.execute(
+            "SELECT facts, arrays FROM snapshot WHERE commit_order = ?", (order,)
+        ).fetchone()
+        return Packed(json.loads(facts), {} if key is None else self.vault.get(key))
 
     # --- the final test ----------------------------------------------------------------------
 
@@ -281,7 +292,7 @@ class Ledger:
         row = self._database.execute(
             "SELECT score FROM final WHERE split = ? AND digest = ?", (split, name)
         ).fetchone()
-        return None if row is None else self._score(row[0])
+        return None if row is None else decode(row[0], self.vault)
 
     def finally_scored(self, split: str, genome: Genome, score: Score, seconds: float) -> None:
         """Write the one score of `genome` on `split`."""
@@ -308,6 +319,31 @@ class Ledger:
 
     # --- below -------------------------------------------------------------------------------
 
+    def _vault_at(self) -> str | Path:
+        row = self._database.execute("SELECT value FROM run WHERE key = 'vault'").fetchone()
+        return self.folder / "vault" if row is None else str(json.loads(row[0]))
+
+    def _put_birth(
+        self,
+        birth: int,
+        name: str | None,
+        rung: int,
+        parents: Sequence[int],
+        operator: str,
+        facts: Mapping[str, Json],
+    ) -> None:
+        with self._transaction():
+            cursor = self._database.execute(
+                "INSERT INTO birth VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (birth) DO UPDATE SET "
+                "digest = excluded.digest, rung = excluded.rung, parents = excluded.parents, "
+                "operator = excluded.operator, facts = excluded.facts WHERE digest IS NULL",
+                (
+                    birth, self.epoch, name, rung, json.dumps(parents), operator,
+                    json.dumps(facts),
+                ),
+            )  # fmt: skip
+            assert cursor.rowcount == 1, f"birth {birth} has its genome"
+
     def _put_genome(self, genome: Genome) -> str:
         packed, name = genome.pack(), digest(genome)
         known = "SELECT 1 FROM genome WHERE digest = ?"
@@ -319,48 +355,22 @@ class Ledger:
             )
         return name
 
-    def _genome(self, kind: str, facts: str, arrays: str | None) -> Genome:
-        packed = Packed(json.loads(facts), {} if arrays is None else self.vault.get(arrays))
-        return class_of(kind).unpack(packed)
-
-    def _score(self, text: str) -> Score:
-        return decode(text, self.vault)
+    def _number(self, question: str) -> int:
+        (number,) = self._database.execute(question).fetchone()
+        return int(number)
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
+        """One transaction, also when entered again inside; fenced once another epoch began."""
+        if self._deep:
+            yield
+            return
         with explained(self.folder), self._database:
             self._database.execute("BEGIN IMMEDIATE")
-            yield
-
-
-def _refuse_used(folder: Path) -> None:
-    """Raise `StoreError` if `folder` holds anything but what a killed `create` leaves."""
-    if (folder / "ledger.sqlite").exists():
-        raise StoreError(
-            f"{folder} already holds a run; resume it (`evolve resume {folder}`) or give "
-            "another directory."
-        )
-    ours = {LOCK, DRAFT, f"{DRAFT}-journal"}
-    if folder.exists() and any(each.name not in ours for each in folder.iterdir()):
-        raise StoreError(f"{folder} exists and is not empty; give another directory.")
-
-
-def _locked(folder: Path) -> IO[str]:
-    """The lock of a run directory, held until closed (or until this process is gone)."""
-    try:
-        file = (folder / LOCK).open("a+")
-    except OSError as error:
-        raise StoreError(f"Cannot write to the run directory {folder}: {error}.") from error
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        file.seek(0)
-        holder = file.read().strip() or "another process"
-        file.close()
-        raise StoreError(
-            f"{folder} is being written by a live run ({holder}); wait for it, or stop it first."
-        ) from error
-    file.truncate(0)
-    file.write(f"process {os.getpid()} on {platform.node()}")
-    file.flush()
-    return file
+            if self.epoch:
+                fencing.refuse_fenced(self._database, self.epoch, self.folder)
+            self._deep = 1
+            try:
+                yield
+            finally:
+                self._deep = 0

@@ -1,31 +1,31 @@
 """Arrays by content: named by the sha256 of their safetensors bytes, written once.
 
 Small payloads are rows beside the ledger's own (one transaction, no fsync a birth); large ones
-are files, written under a temporary name, synced and renamed before any row names them.
-Knows neither genomes nor scores.
+are files in a folder or at an fsspec URL, there whole before any row names them. Knows neither
+genomes nor scores.
 """
 
 from __future__ import annotations
 
 import hashlib
-import os
 import sqlite3
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 
 from evolve.errors import StoreError
+from evolve.store.files import place_of
 
 INLINE = 1 << 16  # bytes: up to here a payload is a row
 
 
 class Vault:
-    """Payloads of one run: rows of `database` and files in `folder`."""
+    """Payloads of one run: rows of `database` and files at `where`, a folder or a URL."""
 
-    def __init__(self, folder: Path, database: sqlite3.Connection) -> None:
-        self.folder = folder
+    def __init__(self, where: str | Path, database: sqlite3.Connection) -> None:
+        self.where = where
+        self._files = place_of(where)
         self._database = database
 
     def put(self, arrays: Mapping[str, np.ndarray]) -> str:
@@ -38,54 +38,60 @@ class Vault:
             self._database.execute(
                 "INSERT OR IGNORE INTO payload (key, data) VALUES (?, ?)", (key, payload)
             )
-        elif not self._file(key).exists():
-            self._write(self._file(key), payload)
+            return key
+        try:
+            if not self._files.has(_name(key)):
+                self._files.write(_name(key), payload)
+        except OSError as error:
+            raise StoreError(
+                f"Cannot write {len(payload):,} bytes to {self.where}: "
+                f"{error.strerror or error}. What was scored is safe; make room, then resume the "
+                "run."
+            ) from error
         return key
 
     def get(self, key: str) -> dict[str, np.ndarray]:
         """The arrays at `key`. Raises `StoreError` if they are missing or not what was put."""
-        from safetensors.numpy import load
+        row = self._row(key)
+        return self.large(key) if row is None else self._arrays(key, row)
 
-        if self._file(key).exists():
-            payload = self._file(key).read_bytes()
-        elif (row := self._row(key)) is not None:
-            payload = row
-        else:
-            raise StoreError(f"The vault has no payload {key[:12]}; was {self.folder} moved?")
-        if hashlib.sha256(payload).hexdigest() != key:
+    def large(self, key: str) -> dict[str, np.ndarray]:
+        """The arrays of the file of `key`; works also when the database is closed."""
+        try:
+            payload = self._files.read(_name(key))
+        except (FileNotFoundError, NotADirectoryError) as error:
             raise StoreError(
-                f"The payload {key[:12]} in {self.folder} was changed or truncated; "
-                "restore the run directory from a copy."
-            )
-        return dict(load(payload))
+                f"The vault has no payload {key[:12]}; was {self.where} moved?"
+            ) from error
+        except OSError as error:
+            raise StoreError(
+                f"Cannot read the payload {key[:12]} in {self.where}: {error.strerror or error}; "
+                "mend that, then try again."
+            ) from error
+        return self._arrays(key, payload)
 
     def lazy(self, key: str) -> Mapping[str, np.ndarray]:
         """The arrays at `key`; a file is read at first use, also after the ledger is closed."""
-        return _Lazy(self, key) if self._file(key).exists() else self.get(key)
+        row = self._row(key)
+        return _Lazy(self, key) if row is None else self._arrays(key, row)
+
+    def _arrays(self, key: str, payload: bytes) -> dict[str, np.ndarray]:
+        from safetensors.numpy import load
+
+        if hashlib.sha256(payload).hexdigest() != key:
+            raise StoreError(
+                f"The payload {key[:12]} in {self.where} was changed or truncated; "
+                "restore the run directory from a copy."
+            )
+        return dict(load(payload))
 
     def _row(self, key: str) -> bytes | None:
         row = self._database.execute("SELECT data FROM payload WHERE key = ?", (key,)).fetchone()
         return None if row is None else bytes(row[0])
 
-    def _file(self, key: str) -> Path:
-        return self.folder / key[:2] / f"{key}.safetensors"
 
-    def _write(self, path: Path, payload: bytes) -> None:
-        temporary = path.with_name(f".{path.name}.{os.getpid()}")
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with temporary.open("wb") as file:
-                file.write(payload)
-                file.flush()
-                os.fsync(file.fileno())
-            temporary.rename(path)
-        except OSError as error:
-            with suppress(OSError):
-                temporary.unlink(missing_ok=True)
-            raise StoreError(
-                f"Cannot write {len(payload):,} bytes to {self.folder}: {error.strerror}. "
-                "What was scored is safe; make room, then resume the run."
-            ) from error
+def _name(key: str) -> str:
+    return f"{key[:2]}/{key}.safetensors"
 
 
 class _Lazy(Mapping[str, np.ndarray]):
@@ -98,8 +104,11 @@ class _Lazy(Mapping[str, np.ndarray]):
 
     def _loaded(self) -> dict[str, np.ndarray]:
         if self._arrays is None:
-            self._arrays = self._vault.get(self._key)
+            self._arrays = self._vault.large(self._key)
         return self._arrays
+
+    def __reduce__(self) -> tuple[type[dict[str, np.ndarray]], tuple[dict[str, np.ndarray]]]:
+        return (dict, (self._loaded(),))  # to a worker go the arrays: it has no vault
 
     def __getitem__(self, name: str) -> np.ndarray:
         return self._loaded()[name]

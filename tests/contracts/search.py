@@ -14,10 +14,10 @@ from typing import Generic
 import numpy as np
 import pytest
 
-from evolve.genome import canonical, digest
+from evolve.genome import Packed, canonical, digest
 from evolve.genomes.vector import VectorLike
 from evolve.score import G, Objective, Record, Score, costs
-from evolve.search.protocol import Proposal, Search, window_of
+from evolve.search.protocol import Proposal, Restorable, Search, window_of
 from evolve.streams import Stream, rng_for
 from tests.contracts.operator import global_dice
 
@@ -42,6 +42,13 @@ def tell(search: Search[G], records: Sequence[Record[G]], first: int, seed: int)
         search.tell(record, rng_for(seed, commit, Stream.TELL))
 
 
+def proposed(search: Search[G], birth: int, seed: int = 0) -> Proposal[G]:
+    """What `search` proposes for `birth`; the searches under test plan nothing."""
+    found = search.ask(birth, rng_for(seed, birth, Stream.ASK))
+    assert isinstance(found, Proposal)
+    return found
+
+
 def drive(
     search: Search[G],
     births: int,
@@ -61,7 +68,7 @@ def drive(
             for other in range(3):
                 search.ask(birth, rng_for(seed + 1 + other, birth, Stream.ASK))
             assert search.elites is not None
-        proposal = search.ask(birth, rng_for(seed, birth, Stream.ASK))
+        proposal = proposed(search, birth, seed)
         records.append(told_record(birth, proposal, evaluate(proposal.genome)))
     tell(search, records[told:], told, seed)
     return records
@@ -129,7 +136,7 @@ class SearchContract(Generic[G]):
         search = self.search()
         birth = self.births
         drive(search, search.seen(birth), self.score)
-        one, other = (search.ask(birth, rng_for(0, birth, Stream.ASK)) for _ in range(2))
+        one, other = (proposed(search, birth) for _ in range(2))
         assert digest(one.genome) == digest(other.genome)
         assert one.parents == other.parents
         assert one.operator == other.operator
@@ -150,7 +157,7 @@ class SearchContract(Generic[G]):
         for birth in range(part, self.births):
             tell(search, again[due : search.seen(birth)], due, seed=0)
             due = search.seen(birth)
-            proposal = search.ask(birth, rng_for(0, birth, Stream.ASK))
+            proposal = proposed(search, birth)
             score = self.often_failing(proposal.genome)
             again = [*again, told_record(birth, proposal, score)]
         assert lineage(again) == lineage(whole)
@@ -200,3 +207,30 @@ class SearchContract(Generic[G]):
         drive(search, self.goal_births, self.score)
         elites = np.abs(costs([r.score for r in search.elites], self.objectives))
         assert elites.sum(1).min() < self.goal
+
+
+class RestorableContract(SearchContract[G]):
+    """For searches that give snapshots."""
+
+    @pytest.mark.parametrize("share", [0.02, 0.12, 0.5, 0.75])
+    def test_a_restored_search_goes_on_as_the_one_that_was_told(self, share: float) -> None:
+        whole = drive(self.search(), self.births, self.often_failing)
+        told, restored = self.search(), self.search()
+        assert isinstance(told, Restorable)
+        assert isinstance(restored, Restorable)
+        part = int(share * self.births)
+        tell(told, whole[:part], 0, seed=0)
+        packed = told.snapshot()
+        assert packed is not None
+        facts = json.loads(canonical(packed.facts))
+        arrays = {name: array.copy() for name, array in packed.arrays.items()}
+        restored.restore(Packed(facts, arrays), lambda births: [whole[n] for n in births])
+        tell(restored, whole[part : restored.seen(self.births)], part, seed=0)
+        other = self.search()
+        tell(other, whole[: other.seen(self.births)], 0, seed=0)
+        for birth in range(self.births, self.births + 3):
+            if other.seen(birth) == other.seen(self.births):
+                one, two = proposed(restored, birth), proposed(other, birth)
+                assert digest(one.genome) == digest(two.genome)
+                assert (one.parents, one.operator) == (two.parents, two.operator)
+        assert [r.birth for r in restored.elites] == [r.birth for r in other.elites]

@@ -7,8 +7,10 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from evolve import Needs, Objective, Score
-from evolve.engine.workers import Job, Outcome, Workers, packed
+from evolve import Needs, Objective, Record, Score
+from evolve.engine.workers import Job, Outcome, Task, Variation, Workers, packed, sent
+from evolve.errors import Infertile
+from evolve.genome import class_of
 from evolve.genomes.vector import Box, Vector
 
 BOX = Box.of(-1.0, 1.0, 3)
@@ -49,49 +51,91 @@ class WorkersContract:
     def workers(self, fitness: object, slots: int) -> Workers:
         raise AssertionError("give the workers under test")
 
-    def outcomes(self, *jobs: Job, fitness: object = None) -> list[Outcome]:
+    def outcomes(self, *tasks: Task, fitness: object = None) -> list[Outcome]:
         workers = self.workers(fitness or Sums(), self.slots)
         try:
-            assert workers.slots == workers.free == self.slots
-            queue, found = list(jobs), []
-            while len(found) < len(jobs):
-                while queue and workers.free:
+            assert workers.slots == self.slots
+            queue, found, needs = list(tasks), list[Outcome](), tasks[0].needs
+            while workers.free(needs) < self.slots:
+                workers.wait()
+            while len(found) < len(tasks):
+                while queue and workers.free(needs):
                     workers.submit(queue.pop(0))
                 found += workers.wait()
-            assert workers.free == self.slots
-            return sorted(found, key=lambda outcome: outcome.job.births)
+            while workers.free(needs) < self.slots:
+                workers.wait()
+            return sorted(found, key=lambda outcome: outcome.task.births)
         finally:
             workers.close()
 
     def test_a_job_comes_back_with_its_scores(self) -> None:
         (outcome,) = self.outcomes(job(0.1, 0.2, births=(4, 5)))
-        assert outcome.scores is not None
-        assert outcome.job.births == (4, 5)
-        assert [s.values[0] for s in outcome.scores] == [
+        assert outcome.answer.scores is not None
+        assert outcome.task.births == (4, 5)
+        assert [s.values[0] for s in outcome.answer.scores] == [
             float(np.full(3, v).sum()) for v in (0.1, 0.2)
         ]
-        first = outcome.scores[0]
+        first = outcome.answer.scores[0]
         assert first.metrics == {"rung": 1.0, "seed": 42.0}
         assert first.samples is not None
         assert first.samples[0].dtype == np.float32
         assert first.heritage is not None
         np.testing.assert_array_equal(first.heritage["genes"], np.full(3, 0.2))
-        assert outcome.seconds >= 0
+        assert outcome.answer.seconds >= 0
         assert outcome.worker
 
     def test_every_job_comes_back_once(self) -> None:
         found = self.outcomes(*(job(i / 20, births=(i,)) for i in range(12)))
-        assert [outcome.job.births for outcome in found] == [(i,) for i in range(12)]
+        assert [outcome.task.births for outcome in found] == [(i,) for i in range(12)]
 
     def test_an_exception_is_an_outcome_with_its_traceback(self) -> None:
         good, bad = self.outcomes(job(0.5), job(-1.0, births=(1,)))
-        assert good.scores is not None
-        assert bad.scores is None
-        assert bad.failure == "exception"
-        assert "ArithmeticError: the sum is too small" in bad.detail
+        assert good.answer.scores is not None
+        assert bad.answer.scores is None
+        assert bad.answer.failure == "exception"
+        assert "ArithmeticError: the sum is too small" in bad.answer.detail
 
     def test_a_genome_of_an_unknown_class_is_an_outcome(self) -> None:
         unknown = replace(job(0.5), genomes=(("no.such.module:Thing", job(0.5).genomes[0][1]),))
         (outcome,) = self.outcomes(unknown)
-        assert outcome.scores is None
-        assert "no.such.module" in outcome.detail
+        assert outcome.answer.scores is None
+        assert "no.such.module" in outcome.answer.detail
+
+    def test_a_variation_comes_back_with_its_child(self) -> None:
+        (outcome,) = self.outcomes(variation(Twice()))
+        assert outcome.answer.child is not None
+        kind, content = outcome.answer.child
+        child = class_of(kind).unpack(content)
+        assert isinstance(child, Vector)
+        np.testing.assert_array_equal(child.values, np.full(3, 0.8))
+
+    def test_an_infertile_operator_is_an_outcome(self) -> None:
+        (outcome,) = self.outcomes(variation(Twice(infertile=True)))
+        assert outcome.answer.child is None
+        assert outcome.answer.failure == "infertile"
+        assert "no child of 0.4" in outcome.answer.detail
+
+
+@dataclass(frozen=True)
+class Twice:
+    """The child is twice its parent, plus the parent's own heritage."""
+
+    infertile: bool = False
+    name: str = "twice"
+    arity: int = 1
+    needs: Needs = field(default_factory=Needs)
+
+    def vary(self, parents: Sequence[Record[Vector]], rng: np.random.Generator) -> Vector:
+        values = parents[0].genome.values
+        if self.infertile:
+            raise Infertile(f"no child of {values[0]}")
+        assert parents[0].score.heritage is not None
+        return Vector(values + parents[0].score.heritage["more"], BOX)
+
+
+def variation(operator: Twice) -> Variation:
+    """A child of one vector of 0.4, whose heritage is its own genes again."""
+    values = np.full(3, 0.4)
+    score = Score((1.2,), heritage={"more": values})
+    parent = sent(Record(3, Vector(values, BOX), "digest", score))
+    return Variation((7,), (1,), 1, operator, (parent,), seed=5)

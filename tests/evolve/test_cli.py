@@ -251,7 +251,11 @@ def test_resume_looks_at_the_file(quick: Evolve, file: Path, tmp_path: Path) -> 
     text = file.read_text()
 
     file.write_text(text + "# a remark\n")
-    assert_refused(quick(*resume), f"{file} has changed since the run", "--accept-changes")
+    assert_refused(
+        quick(*resume),
+        f"{file}, or a module that it imports, has changed since",
+        "--accept-changes",
+    )
     assert json.loads(quick("show", out, "--json").out)["told"] == 4
     assert quick(*resume, "--accept-changes").status == 0
     file.write_text(text.replace('"sphere"', '"other"'))
@@ -391,7 +395,7 @@ def test_control_c_stops_cleanly_and_says_how_to_go_on(
     assert process.returncode == 130
     assert said.splitlines()[-1].endswith(f"Go on with: evolve resume {out}")
     assert "Traceback" not in errors
-    done = len(Run.at(out)._read(lambda ledger: ledger.scores()))
+    done = Run.at(out).outcomes["scored"]
     assert 1 <= done < 12
     resumed = quick("resume", out, "--workers", 0)
     assert resumed.status == 0, resumed

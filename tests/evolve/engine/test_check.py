@@ -12,6 +12,7 @@ import pytest
 import evolve.engine.check
 from evolve import Experiment, Final, Needs, Objective, Packed, Score
 from evolve.engine.check import examine
+from evolve.engine.hire import Options, fitnesses_of
 from evolve.engine.workers import InProcess
 from evolve.errors import EvolveError, ExperimentError, FitnessError
 from evolve.genome import digest
@@ -22,7 +23,7 @@ from tests.evolve.engine.problems import Unruly, dtlz, founders, single_search, 
 
 def lines(experiment: Experiment[Vector], workers: int = 0) -> dict[str, str]:
     """What is said, by the word that opens each line."""
-    said = [line.split(maxsplit=1) for line in examine(experiment, None, workers, None)]
+    said = [line.split(maxsplit=1) for line in examine(experiment, None, Options(workers))]
     return dict(said)
 
 
@@ -140,7 +141,7 @@ def test_what_a_run_would_refuse_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ExperimentError, match="each with its own name"):
         lines(replace(unruly("fine", tmp_path), fitness=twice))
     with pytest.raises(ExperimentError, match="An address needs Ray workers"):
-        list(examine(dtlz(), None, 0, "auto"))
+        list(examine(dtlz(), None, Options(address="auto")))
 
 
 @pytest.mark.parametrize("how", ["fine", "raise"])
@@ -154,15 +155,16 @@ def test_the_workers_are_closed_whatever_comes(
         def close(self) -> None:
             closed.append(True)
 
-    def hire(fitnesses: list[object], count: int, address: str | None, file: object) -> Crew:
-        asked.append((len(fitnesses), count, address))
-        return Crew(fitnesses)  # type: ignore[arg-type]
+    def hire(experiment: Experiment[Vector], options: Options, *_: object) -> Crew:
+        fitnesses = fitnesses_of(experiment)
+        asked.append((len(fitnesses), options.workers, options.address))
+        return Crew(fitnesses)
 
     monkeypatch.setattr(evolve.engine.check, "hire", hire)
     fitness = Unruly(how, tmp_path, share=2.0)
     experiment = replace(unruly(how, tmp_path), fitness=fitness, final=Final(fitness))
     try:
-        list(examine(experiment, None, 4, "auto"))
+        list(examine(experiment, None, Options(4, "auto")))
     except EvolveError:
         assert how == "raise"
     assert closed == [True]

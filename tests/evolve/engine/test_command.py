@@ -82,43 +82,6 @@ def test_check_scores_one_candidate_in_a_worker(tmp_path: Path) -> None:
     assert bad.returncode in (0, 2)
 
 
-CLUSTER = """
-    import sys
-    from pathlib import Path
-    from ray.cluster_utils import Cluster
-    import ray
-    import evolve
-    from tests.evolve.engine.problems import dtlz
-
-    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 2})
-    out = Path(sys.argv[1])
-    one = evolve.run(dtlz(30), out / "one", workers=2, address=cluster.address)
-    print(one.digest)
-    cluster.add_node(num_cpus=1)
-    try:
-        evolve.run(dtlz(30), out / "two", workers=2, address=cluster.address)
-    except evolve.EvolveError as error:
-        print(error)
-    cluster.shutdown()
-"""
-
-
-def test_an_address_is_joined_and_several_nodes_are_refused(tmp_path: Path) -> None:
-    script = tmp_path / "nodes.py"
-    script.write_text(textwrap.dedent(CLUSTER))
-    done = subprocess.run(
-        [sys.executable, str(script), str(tmp_path)], cwd=ROOT, capture_output=True, text=True,
-        timeout=300, env={**os.environ, "PYTHONPATH": str(ROOT)},
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    from tests.evolve.engine.problems import dtlz
-
-    lines = done.stdout.splitlines()
-    assert evolve.run(dtlz(30), tmp_path / "here").digest in lines
-    assert any("The cluster has 2 nodes; this version runs on one node only" in x for x in lines)
-    assert not (tmp_path / "two" / "vault").exists()
-
-
 def test_an_address_where_nothing_listens_is_one_clear_error(tmp_path: Path) -> None:
     file = written(tmp_path, "dtlz(10)")
     done = command(

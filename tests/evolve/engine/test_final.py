@@ -14,8 +14,9 @@ import pytest
 import evolve
 from evolve import Experiment, Final, Needs, Run
 from evolve.engine.final import conclude
-from evolve.engine.workers import InProcess, Outcome
+from evolve.engine.workers import Answer, InProcess, Outcome
 from evolve.errors import ExperimentError
+from evolve.failure import Failure, Policy
 from evolve.genome import digest
 from evolve.genomes.vector import Vector
 from evolve.score import Score, costs
@@ -167,7 +168,7 @@ def test_a_failed_test_is_a_row_and_is_not_tried_again(tmp_path: Path) -> None:
     assert len(run.final) == len(BASELINES) + 4
     experiment = noted(20, [], final=Final(Noted(calls), BASELINES))
     evolve.run(experiment, tmp_path / "run", resume=True)
-    assert calls.count(bad) == 1
+    assert calls.count(bad) == Policy().exception
 
 
 def test_without_a_front_there_are_only_baselines(tmp_path: Path) -> None:
@@ -186,9 +187,9 @@ class Losing(InProcess):
 
     def wait(self) -> list[Outcome]:
         (outcome,) = super().wait()
-        if outcome.job.attempts[0] > self.times:
+        if outcome.task.attempts[0] > self.times:
             return [outcome]
-        return [replace(outcome, scores=None, failure="worker lost", detail="it died")]
+        return [replace(outcome, answer=Answer(failure=Failure.WORKER_LOST, detail="it died"))]
 
 
 @pytest.mark.parametrize(("times", "error"), [(2, None), (3, "worker lost: it died")])
@@ -228,7 +229,7 @@ def test_a_test_that_could_not_be_done_is_refused_before_any_work(
 
 def test_needs_of_the_test_are_asked_for_too(tmp_path: Path) -> None:
     """A worker must bear both fitnesses: its needs are the larger of each."""
-    from evolve.engine.run import largest
+    from evolve.engine.hire import largest
 
     ours, theirs = Needs(cpus=2.0, memory=10), Needs(gpus=1.0, memory=20, batch=4, timeout=1.0)
     pair = [Problem(dtlz2, 3, needs=ours), Problem(dtlz2, 3, needs=theirs)]

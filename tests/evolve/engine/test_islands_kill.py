@@ -51,7 +51,7 @@ def test_a_worker_killed_in_the_middle_costs_at_most_its_stint(tmp_path: Path) -
     assert by_process[(folder / "trapped").read_text()] == trap
     lost = trap % GENERATIONS
     assert sum(by_process.values()) == BIRTHS * GENERATIONS + lost
-    assert len(by_process) == 3  # two workers, and the one that took the dead one's place
+    assert len(by_process) in (2, 3)  # the new one may come when all is done
 
 
 def kill_the_trapped(folder: Path) -> None:

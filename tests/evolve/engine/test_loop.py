@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 import evolve
-from evolve import Experiment, Free, Generational, Genetic, Record, Score
+from evolve import Experiment, Free, Generational, Genetic, Needs, Policy, Record, Score
 from evolve.engine.loop import Loop
-from evolve.engine.workers import InProcess, Job, Outcome
+from evolve.engine.workers import InProcess, Job, Outcome, Task
 from evolve.genomes.vector import Vector
 from evolve.search.protocol import Proposal
 from evolve.store.ledger import Ledger
@@ -26,13 +26,13 @@ class Shuffled:
         self.slots, self._key = slots, key
         self.jobs: list[Job] = []
 
-    @property
-    def free(self) -> int:
-        return self._inner.free
+    def free(self, needs: Needs) -> int:
+        return self._inner.free(needs)
 
-    def submit(self, job: Job) -> None:
-        self.jobs.append(job)
-        self._inner.submit(job)
+    def submit(self, task: Task) -> None:
+        assert isinstance(task, Job)
+        self.jobs.append(task)
+        self._inner.submit(task)
 
     def wait(self) -> list[Outcome]:
         waiting = self._inner._waiting
@@ -150,6 +150,7 @@ class Annotated:
 
     def ask(self, birth: int, rng: np.random.Generator) -> Proposal[Vector]:
         proposal = self._inner.ask(birth, rng)
+        assert isinstance(proposal, Proposal)
         parents = tuple(np.int64(parent) for parent in proposal.parents)
         return replace(proposal, parents=parents, facts={"pair": (1, 2), 3: "three"})  # type: ignore[dict-item]
 
@@ -206,7 +207,7 @@ def test_errors_are_not_reused_for_twins(tmp_path: Path) -> None:
     experiment = replace(unruly("raise", tmp_path, births=9), search=Twins)  # type: ignore[arg-type]
     experiment = replace(experiment, fitness=replace(experiment.fitness, share=2.0))  # type: ignore[type-var]
     _, workers = drive(experiment, tmp_path / "run", slots=4)
-    assert sum(len(job.births) for job in workers.jobs) == 9
+    assert sum(len(job.births) for job in workers.jobs) == 9 * Policy().exception
     assert all(r.score.error for r in evolve.load(tmp_path / "run").records)
 
 

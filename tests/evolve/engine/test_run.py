@@ -13,7 +13,7 @@ import pytest
 import evolve
 import evolve.engine.run
 from evolve import Experiment, Final, Free, Objective
-from evolve.engine.run import conduct, hire
+from evolve.engine.run import conduct
 from evolve.engine.workers import InProcess
 from evolve.errors import CheckpointError, ExperimentError, StoreError, WorkerError
 from evolve.genome import digest
@@ -72,7 +72,10 @@ def test_a_changed_file_needs_to_be_accepted(tmp_path: Path) -> None:
     begun = conduct(dtlz(6), out, file=file)
     assert begun.facts["file"] == str(file)
     file.write_text("two")
-    with pytest.raises(ExperimentError, match=rf"{file} has changed since.*--accept-changes"):
+    with pytest.raises(
+        ExperimentError,
+        match=rf"{file}, or a module that it imports, has changed since.*--accept-changes",
+    ):
         conduct(dtlz(8), out, file=file, resume=True, births=8)
     assert len(evolve.load(out).records) == 6
     run = conduct(dtlz(8), out, file=file, resume=True, births=8, accept_changes=True)
@@ -223,14 +226,12 @@ def test_workers_are_closed_whatever_comes(
         def close(self) -> None:
             closed.append("closed")
 
-    monkeypatch.setattr(evolve.engine.run, "hire", lambda fitnesses, *_: Crew(fitnesses))
+    monkeypatch.setattr(
+        evolve.engine.run, "hire", lambda experiment, *_: Crew([experiment.fitness])
+    )
     with nullcontext() if stop is None else pytest.raises(KeyboardInterrupt):
         evolve.run(noted(20, [], stop=stop), tmp_path / "run")
     assert closed == ["closed"]
-
-
-def test_no_workers_are_this_process() -> None:
-    assert isinstance(hire([dtlz().fitness], 0, None, None), InProcess)
 
 
 def test_a_fitness_that_calls_exit_ends_its_evaluation_only(tmp_path: Path) -> None:

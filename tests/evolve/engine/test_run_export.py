@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -105,6 +105,9 @@ class Onlooker:
     def started(self, experiment: Experiment[Any], births: int) -> None:
         self.seen.append((experiment.name, births))
 
+    def resumed(self, told: int, elites: Sequence[Record[Any]]) -> None:
+        self.seen.append(f"after {told}")
+
     def told(self, record: Record[Any]) -> None:
         self.seen.append(record.birth)
 
@@ -112,13 +115,13 @@ class Onlooker:
         self.seen.append(words.split()[0])
 
 
-def test_a_watcher_sees_all_and_again_what_is_replayed(tmp_path: Path) -> None:
+def test_a_watcher_sees_all_that_is_told_and_where_a_resume_begins(tmp_path: Path) -> None:
     first, second = Onlooker(), Onlooker()
     conduct(dtlz(13), tmp_path / "run", watcher=first)
     assert first.seen == [("dtlz2", 13), *range(13)]
     longer = exporting(15, Shelf(), [])
     conduct(longer, tmp_path / "run", resume=True, births=15, watcher=second)
-    assert second.seen == [("dtlz2", 15), *range(15), "Testing", "Exporting"]
+    assert second.seen == [("dtlz2", 15), "after 13", 13, 14, "Testing", "Exporting"]
 
 
 def test_versions_that_changed_are_said_at_resume(

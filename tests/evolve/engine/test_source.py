@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from evolve.engine.source import file_hash, load_experiment
+from evolve.engine.source import load_experiment
 from evolve.errors import ExperimentError
 
 GOOD = """
@@ -165,9 +164,3 @@ def test_packages_that_shadow_ours_are_found(tmp_path: Path) -> None:
 
 def ours(name: str) -> bool:
     return name.partition(".")[0] == "operators"
-
-
-def test_the_hash_is_of_the_bytes(tmp_path: Path) -> None:
-    path = tmp_path / "trial.py"
-    path.write_bytes(b"x = 1\r\n")
-    assert file_hash(path) == hashlib.sha256(b"x = 1\r\n").hexdigest()

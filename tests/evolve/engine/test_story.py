@@ -13,7 +13,7 @@ import pytest
 import evolve
 from evolve import Final, Record, Run
 from evolve.engine.run import conduct
-from evolve.engine.source import file_hash
+from evolve.engine.snapshot import snapshot
 from evolve.engine.story import story
 from evolve.genomes.vector import Vector
 from fitness.problems import Problem, dtlz2
@@ -102,7 +102,7 @@ def test_the_fingerprint_of_the_experiment(run: Run[Vector]) -> None:
     lines = story(run, run.knee())["Experiment"].splitlines()
     for line in ("- name: dtlz2", "- seed: 0", "- births: 60", "- order: ordered", "- window: 8"):
         assert line in lines
-    assert f"- code sha256: {file_hash(run.path.parent / 'trial.py')}" in lines
+    assert f"- code sha256: {snapshot(run.path.parent / 'trial.py').loaded_sha256}" in lines
     assert f"- ledger digest: {run.digest}" in lines
     (versions,) = [line for line in lines if line.startswith("- versions: ")]
     assert re.search(r"\bnumpy 2\.", versions)

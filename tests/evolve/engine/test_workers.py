@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from evolve.engine.workers import InProcess, one_thread
+from evolve.engine.workers import InProcess, threads_pinned
 from tests.contracts.workers import WorkersContract
 
 
@@ -13,12 +13,12 @@ class TestInProcess(WorkersContract):
         return InProcess([fitness], slots)  # type: ignore[list-item]
 
 
-def test_one_thread_pins_and_restores() -> None:
+def test_threads_pinned_pins_and_restores() -> None:
     import torch
     from threadpoolctl import threadpool_info
 
     before, threads = os.environ.get("MKL_NUM_THREADS"), torch.get_num_threads()
-    with one_thread():
+    with threads_pinned():
         assert os.environ["MKL_NUM_THREADS"] == "1"
         assert all(pool["num_threads"] == 1 for pool in threadpool_info())
         assert torch.get_num_threads() == 1

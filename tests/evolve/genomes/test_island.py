@@ -52,7 +52,9 @@ def test_a_buffer_without_a_dimension_survives_a_run(tmp_path: Path) -> None:
     with closing(Ledger.create(tmp_path / "run", {})) as ledger:
         ledger.begin_epoch({})
         name = ledger.born(0, Proposal(island))
-        ((_, _, back),) = ledger.proposals()
+        (found,) = ledger.unfinished()
+    back = found.proposal
+    assert back is not None
     assert name == digest(island) == digest(back.genome)
     assert back.genome.pack().arrays["steps"].shape == ()
 

@@ -7,6 +7,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+from evolve.failure import Policy, kind_of_error
 from evolve.genome import digest
 from evolve.genomes.vector import Vector
 from evolve.score import Objective, Score
@@ -36,6 +37,7 @@ def written(
     facts: dict[str, Any] = {
         "name": name, "births": len(scores), "seed": 0, "order": "ordered", "window": 8,
         "file": None, "objectives": [vars(objective) for objective in objectives],
+        "policy": vars(Policy(timeout=7)),
     }  # fmt: skip
     with closing(Ledger.create(folder, facts)) as ledger:
         ledger.begin_epoch({})
@@ -43,7 +45,8 @@ def written(
             parents, operator = ((), "founder") if birth < 2 else ((0, 1), "[blend]")
             ledger.born(birth, Proposal(vector(birth / 10), parents, operator))
             attempt = ledger.dispatched(birth)
-            ledger.ended(birth, attempt, "scored" if score.error is None else "exception", "w")
+            kind = "scored" if score.error is None else kind_of_error(score.error).value
+            ledger.ended(birth, attempt, ledger.epoch, kind, "w")
             ledger.scored(birth, score)
             ledger.committed(birth, birth)
         if final:

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
+from contextlib import closing
+from dataclasses import replace
 from io import StringIO
 from pathlib import Path
 
 from rich.console import Console
 
+from evolve.failure import Policy
 from evolve.genomes.vector import Vector
-from evolve.report.show import as_json, credit, failures, show
+from evolve.report.show import as_json, attempt_rows, credit, failures, quarantined, show
 from evolve.score import Objective, Score
+from evolve.store.ledger import Ledger
 from evolve.store.run import Run
 from tests.evolve.cases import F
 from tests.evolve.report.runs import PLAIN, written
@@ -33,7 +37,9 @@ def test_json_says_all_and_is_strict(tmp_path: Path) -> None:
     assert document["front"][2]["parents"] == [0, 1]
     assert document["best"] == {"f": 0, "g": 1}
     assert document["knee"] == 2
-    assert document["attempts"] == {"scored": 5, "exception": 1}
+    assert document["outcomes"] == {"scored": 5, "exception": 1}
+    assert document["policy"] == {**vars(Policy()), "timeout": 7}
+    assert (document["fenced"], document["quarantined"]) == (0, [])
     assert document["facts"]["name"] == "test"
     soup, knee, failed = document["final"]
     assert (soup["validation"], soup["test"]) == ({"f": 5.0, "g": 5.0}, {"f": 6.0, "g": 6.0})
@@ -66,6 +72,56 @@ def test_a_long_list_of_failures_is_cut_after_the_commonest(tmp_path: Path) -> N
     assert "18 other reasons" in shown
     assert shown.count("exception: gene") == 12
     assert "gene 29" in shown
+
+
+def test_poison_genomes_are_listed_once(tmp_path: Path) -> None:
+    lost = [
+        Score.failed("timeout: 3 s"),
+        Score.failed("exception: x"),
+        Score.failed("node lost: y"),
+    ]
+    run = written(tmp_path / "run", [PLAIN[0], *lost])
+    twin = replace(run.records[1], birth=9)
+    assert [r.birth for r in quarantined([*run.records, twin])] == [1, 3]
+    assert [row["birth"] for row in as_json(run)["quarantined"]] == [1, 3]
+    assert as_json(run)["quarantined"][0]["error"] == "timeout: 3 s"
+    assert "Genomes in quarantine: 2 (births 1, 3)." in text(run)
+
+
+def test_late_results_are_counted(tmp_path: Path) -> None:
+    run = written(tmp_path / "run")
+    with closing(Ledger.open(run.path, write=True)) as ledger:
+        for _ in range(2):  # of one attempt
+            assert not ledger.ended(3, 1, 1, "scored", "w")
+    assert as_json(Run.at(run.path))["fenced"] == 1
+    assert "Late results fenced: 1;" in text(Run.at(run.path))
+
+
+def test_the_policy_stands_beside_what_happened(tmp_path: Path) -> None:
+    lines = [" ".join(line.strip("│ ").replace("│", " ").split())
+             for line in text(written(tmp_path / "run")).splitlines()]  # fmt: skip
+    begun = lines.index("how attempts ended")
+    assert lines[begun + 4 : begun + 12] == [
+        "scored 5", "worker lost 0 3", "node lost 0 5", "out of memory 0 2", "timeout 0 7",
+        "exception 1 2", "invalid 0 1", "infertile 0 3",
+    ]  # fmt: skip
+
+
+def test_attempts_without_a_policy_and_of_other_outcomes() -> None:
+    outcomes = {
+        "in flight": 2,
+        "varied": 1,
+        "timeout in a batch": 3,
+        "driver lost": 4,
+        "timeout": 5,
+    }
+    assert attempt_rows(outcomes, None) == [
+        ["in flight", "2", ""],
+        ["varied", "1", ""],
+        ["timeout in a batch", "3", ""],
+        ["driver lost", "4", "free"],
+        ["timeout", "5", ""],
+    ]
 
 
 def test_text_says_where_it_stands(tmp_path: Path) -> None:

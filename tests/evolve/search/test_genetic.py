@@ -14,12 +14,12 @@ from evolve.genome import digest
 from evolve.genomes.vector import Box, Vector
 from evolve.score import Needs, Objective, Record, Score
 from evolve.search.genetic import TRIES, Generational, Genetic, Steady
-from evolve.search.protocol import Proposal, window_of
+from evolve.search.protocol import Plan, Proposal, window_of
 from evolve.streams import Stream, rng_for
 from evolve.variation import Operator
 from operators.selection import NSGA2, NSGA3, Tournament, Truncation, das_dennis
 from operators.vector import SBX, GaussianMutation, PolynomialMutation, Then
-from tests.contracts.search import SearchContract, drive, lineage, told_record
+from tests.contracts.search import RestorableContract, drive, lineage, told_record
 
 BOX = Box.of(-1.0, 1.0, 4)
 ONE = (Objective("distance"),)
@@ -43,7 +43,7 @@ def genetic(**changes: Any) -> Genetic[Vector]:
     return Genetic(**(parts | changes))
 
 
-class Contract(SearchContract[Vector]):
+class Contract(RestorableContract[Vector]):
     def template(self) -> Vector:
         return Vector(np.full(BOX.size, 0.25), BOX)
 
@@ -236,7 +236,6 @@ class Refusing:
 BAD: list[tuple[dict[str, Any], str]] = [
     ({"founders": []}, "no founders"),
     ({"operators": []}, "no operators"),
-    ({"operators": [SBX(needs=Needs())]}, "operators sbx need a worker to vary"),
     ({"size": 1}, "size is 1; a population needs 2"),
     ({"pace": Steady(0)}, "window=0"),
     ({"pace": Generational(-1)}, "offspring=-1"),
@@ -263,3 +262,22 @@ def test_arguments_are_copied() -> None:
     given.clear()
     operators.clear()
     assert len(drive(search, 20, score)) == 20
+
+
+def test_an_operator_with_needs_is_planned_with_its_parents() -> None:
+    away = SBX(needs=Needs(cpus=2))
+    search = genetic(operators=[away], founders=founders(4))
+    for birth in range(4):
+        record = told_record(birth, Proposal(search.founders[birth]), Score((float(birth),)))
+        search.tell(record, rng_for(0, birth, Stream.TELL))
+    plan = search.ask(4, rng_for(0, 4, Stream.ASK))
+    assert isinstance(plan, Plan)
+    assert plan.operator is away
+    assert len(plan.parents) == 2
+    assert {parent.birth for parent in plan.parents} <= set(range(4))
+
+
+def test_a_selection_that_remembers_what_is_no_tensor_gives_no_snapshot() -> None:
+    search = genetic()
+    search.population.restore((), object())
+    assert search.snapshot() is None

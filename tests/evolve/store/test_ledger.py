@@ -11,13 +11,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from evolve.genome import Genome, digest
+from evolve.errors import StoreError
+from evolve.genome import Genome, Packed, digest
 from evolve.genomes.vector import Box, Vector
 from evolve.score import Score
-from evolve.search.protocol import Proposal
+from evolve.search.protocol import Plan, Proposal
 from evolve.store.ledger import Ledger
+from evolve.store.schema import FORMAT, Stage
 from evolve.store.vault import INLINE
-from tests.evolve.cases import vector
+from tests.evolve.cases import record, vector
+from tests.evolve.store.trainer import Trainer
 
 
 @pytest.fixture
@@ -33,16 +36,19 @@ def test_facts_come_back(ledger: Ledger) -> None:
     ledger.set_fact("nested", {"a": [1, None, "é"]})
     facts = ledger.facts
     assert isinstance(facts.pop("created"), float)
-    assert facts == {"format": 1, "name": "x", "births": 9, "nested": {"a": [1, None, "é"]}}
+    assert facts == {"format": FORMAT, "name": "x", "births": 9, "nested": {"a": [1, None, "é"]}}
 
 
-def test_proposals_come_back_in_order(ledger: Ledger) -> None:
+def test_births_come_back_in_order(ledger: Ledger) -> None:
     ledger.born(1, Proposal(vector(0.2), (0, 0), "sbx", 1, {"trial": 3}))
     name = ledger.born(0, Proposal(vector(0.1)))
-    (first, at, founder), (second, _, child) = ledger.proposals()
-    assert (first, second, ledger.births()) == (0, 1, 2)
-    assert name == at == digest(vector(0.1))
-    assert digest(founder.genome) == at
+    first, second = ledger.unfinished()
+    assert (first.birth, second.birth, ledger.births()) == (0, 1, 2)
+    assert name == first.digest == digest(vector(0.1))
+    founder, child = first.proposal, second.proposal
+    assert founder is not None
+    assert child is not None
+    assert digest(founder.genome) == name
     assert (founder.parents, founder.operator, founder.rung) == ((), "founder", 0)
     assert (child.parents, child.operator, child.rung) == ((0, 0), "sbx", 1)
     assert child.facts == {"trial": 3}
@@ -51,44 +57,99 @@ def test_proposals_come_back_in_order(ledger: Ledger) -> None:
 def test_a_large_genome_comes_back(ledger: Ledger) -> None:
     genome = vector(0.5, Box.of(0.0, 1.0, INLINE))
     ledger.born(0, Proposal(genome))
-    ((_, name, found),) = ledger.proposals()
-    assert isinstance(found.genome, Vector)
-    assert digest(found.genome) == name == digest(genome)
+    (found,) = ledger.unfinished()
+    assert found.proposal is not None
+    assert isinstance(found.proposal.genome, Vector)
+    assert digest(found.proposal.genome) == found.digest == digest(genome)
+
+
+PLAN = Plan(Trainer(), (record(3, (0.0,)), record(1, (0.0,))), 1, {"trial": 3})
+
+
+def test_a_plan_is_a_birth_without_a_genome(ledger: Ledger) -> None:
+    ledger.planned(0, PLAN)
+    (found,) = ledger.unfinished()
+    assert (found.birth, found.digest, found.proposal, found.score) == (0, None, None, None)
+    assert (found.rung, found.parents, found.operator) == (1, (3, 1), "trainer")
+    assert found.facts == {"trial": 3}
+    assert ledger.births() == 1
+    assert ledger.records() == []
+
+
+def test_a_plan_is_filled_once(ledger: Ledger) -> None:
+    ledger.planned(0, PLAN)
+    name = ledger.born(0, Proposal(vector(0.1), (3,), "copy", 0, {"why": "infertile"}))
+    (found,) = ledger.unfinished()
+    assert found.digest == name
+    assert found.proposal is not None
+    assert (found.rung, found.parents, found.operator) == (0, (3,), "copy")
+    assert found.facts == {"why": "infertile"}
+    with pytest.raises(AssertionError, match="birth 0 has its genome"):
+        ledger.born(0, Proposal(vector(0.2)))
+    assert ledger.unfinished()[0].digest == name
+    with closing(sqlite3.connect(ledger.folder / "ledger.sqlite")) as database:
+        assert database.execute("SELECT COUNT(*) FROM genome").fetchone() == (1,)
 
 
 def test_only_told_scores_are_records_and_in_the_order_told(ledger: Ledger) -> None:
     for birth in range(4):
         ledger.born(birth, Proposal(vector(birth / 10)))
+    assert ledger.told() == 0
     for birth in (3, 0, 2):
         ledger.scored(birth, Score((float(birth),)), seconds=0.5)
     ledger.committed(3, 0)
     ledger.committed(0, 1)
     assert [(r.birth, r.score.values) for r in ledger.records()] == [(3, (3.0,)), (0, (0.0,))]
-    scores = ledger.scores()
-    assert {birth: scores[birth].order for birth in scores} == {0: 1, 2: None, 3: 0}
-    assert scores[2].seconds == 0.5
+    assert ledger.told() == 2
 
 
-def test_twins_name_whom_they_repeat(ledger: Ledger) -> None:
-    for birth in range(2):
-        ledger.born(birth, Proposal(vector(0.1)))
-    ledger.scored(0, Score((1.0,)))
-    ledger.scored(1, Score((1.0,)), twin_of=0)
-    assert [scored.twin_of for scored in ledger.scores().values()] == [None, 0]
-
-
-def test_attempts_are_counted_and_fenced_by_epoch(ledger: Ledger) -> None:
+def test_attempts_are_counted_over_both_stages(ledger: Ledger) -> None:
+    ledger.planned(0, PLAN)
+    assert [ledger.dispatched(0, Stage.VARY), ledger.dispatched(0, Stage.VARY)] == [1, 2]
+    assert ledger.ended(0, 1, 1, "worker lost", "ray-1", "gone")
     ledger.born(0, Proposal(vector(0.1)))
-    assert [ledger.dispatched(0), ledger.dispatched(0)] == [1, 2]
-    ledger.ended(0, 1, "worker lost", "ray-1", "gone")
-    assert ledger.failures(0) == ["worker lost"]
-    assert ledger.outcomes() == {"worker lost": 1, "in flight": 1}
-    ledger.ended(0, 2, "scored", "ray-2")
-    assert ledger.failures(0) == ["worker lost"]
     assert ledger.dispatched(0) == 3
-    assert ledger.begin_epoch({}) == ledger.epoch == 2
-    assert ledger.failures(0) == ["worker lost", "driver lost"]
+    assert ledger.ended(0, 3, 1, "timeout", "ray-1")
+    assert ledger.failures(0, Stage.VARY) == ["worker lost"]
+    assert ledger.failures(0) == ["timeout"]
+    assert ledger.outcomes() == {"worker lost": 1, "timeout": 1, "in flight": 1}
     assert ledger.dispatched(0) == 4
+    assert ledger.ended(0, 4, 1, "scored", "ray-2")
+    assert ledger.failures(0) == ["timeout"]
+
+
+def test_written_together_is_written_all_or_not_at_all(ledger: Ledger) -> None:
+    ledger.born(0, Proposal(vector(0.1)))
+
+    def fail_half_way() -> None:
+        with ledger.together():
+            ledger.born(1, Proposal(vector(0.2)))
+            with ledger.together():
+                ledger.scored(0, Score((1.0,)))
+            raise RuntimeError("killed here")
+
+    with pytest.raises(RuntimeError, match="killed here"):
+        fail_half_way()
+    assert ledger.births() == 1
+    assert [each.score for each in ledger.unfinished()] == [None]
+    with ledger.together():
+        ledger.born(1, Proposal(vector(0.2)))
+        ledger.scored(0, Score((1.0,)))
+        with closing(Ledger.open(ledger.folder, write=False)) as reader:
+            assert reader.births() == 1
+    with closing(Ledger.open(ledger.folder, write=False)) as reader:
+        assert reader.births() == 2
+
+
+def test_snapshots_come_back(ledger: Ledger) -> None:
+    ledger.set_snapshot(20, Packed({"ideal": [float("inf"), 1.5]}, {"a": np.arange(3)}))
+    ledger.set_snapshot(10, Packed({}, {}))
+    ledger.set_snapshot(20, Packed({"ideal": [0.5]}, {"a": np.arange(INLINE)}))
+    assert ledger.snapshots() == [10, 20]
+    found = ledger.snapshot(20)
+    assert found.facts == {"ideal": [0.5]}
+    assert np.array_equal(found.arrays["a"], np.arange(INLINE))
+    assert ledger.snapshot(10) == Packed({}, {})
 
 
 def test_all_is_there_after_closing(ledger: Ledger) -> None:
@@ -137,6 +198,29 @@ def test_final_rows_are_replaced_whole_and_keep_their_order(ledger: Ledger) -> N
     assert ledger.final_rows() == [("soup", "baseline", name, None), ("a", "pick", name, 1)]
 
 
+@pytest.mark.parametrize("scheme", ["", "file://", "memory://"])
+def test_the_vault_may_lie_elsewhere(tmp_path: Path, scheme: str) -> None:
+    where = f"{scheme}{tmp_path}/elsewhere"
+    genome = vector(0.5, Box.of(0.0, 1.0, INLINE))
+    with closing(Ledger.create(tmp_path / "run", {}, where)) as ledger:
+        ledger.begin_epoch({})
+        name = ledger.born(0, Proposal(genome))
+        ledger.scored(0, Score((1.0,), heritage={"w": np.arange(INLINE)}))
+        ledger.committed(0, 0)
+    with closing(Ledger.open(tmp_path / "run", write=False)) as ledger:
+        (record,) = ledger.records()
+    assert digest(record.genome) == name
+    assert record.score.heritage is not None
+    assert record.score.heritage["w"][-1] == INLINE - 1
+    assert not (tmp_path / "run" / "vault").exists()
+
+
+def test_a_vault_that_cannot_be_leaves_no_run(tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match="Cannot use nosuch://x"):
+        Ledger.create(tmp_path / "run", {}, "nosuch://x")
+    assert not (tmp_path / "run").exists()
+
+
 # --- digest ----------------------------------------------------------------------------------
 
 Step = Callable[[Ledger], object]
@@ -172,6 +256,11 @@ def test_equal_runs_have_one_digest(tmp_path: Path) -> None:
     assert told(tmp_path / "a", BIRTHS, SCORES) == told(tmp_path / "b", BIRTHS, SCORES)
 
 
+def test_a_digest_is_what_it_was_in_the_format_before(tmp_path: Path) -> None:
+    pinned = "2d117ffd0ce7cdf9cef09a090dc1dd697bd4499872a83d3032b632236c3d9f8c"
+    assert told(tmp_path / "a", BIRTHS, SCORES) == pinned
+
+
 def test_times_epochs_attempts_and_texts_do_not_count(tmp_path: Path) -> None:
     def noise(ledger: Ledger) -> None:
         ledger.begin_epoch({"workers": 7})
@@ -181,7 +270,10 @@ def test_times_epochs_attempts_and_texts_do_not_count(tmp_path: Path) -> None:
         with closing(Ledger.open(folder, write=True)) as ledger:
             ledger.begin_epoch({})
             ledger.dispatched(0)
-            ledger.ended(0, 1, "worker lost", "ray-9", "oops")
+            ledger.ended(0, 1, ledger.epoch, "worker lost", "ray-9", "oops")
+            ledger.ended(0, 1, ledger.epoch, "scored", "ray-9")
+            ledger.planned(2, PLAN)
+            ledger.set_snapshot(2, Packed({}, {}))
             return ledger.digest()
 
     plain = told(tmp_path / "a", BIRTHS, SCORES)

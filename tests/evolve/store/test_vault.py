@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pickle
 import sqlite3
 import subprocess
 import sys
@@ -12,8 +13,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from fsspec.implementations.memory import MemoryFileSystem
 
 from evolve.errors import StoreError
+from evolve.store.files import place_of
 from evolve.store.vault import INLINE, Vault
 
 REPOSITORY = Path(__file__).resolve().parents[3]
@@ -33,7 +36,7 @@ def vault(tmp_path: Path, database: sqlite3.Connection) -> Vault:
 
 
 def files(vault: Vault) -> list[Path]:
-    return [path for path in vault.folder.rglob("*") if path.is_file()]
+    return [path for path in Path(vault.where).rglob("*") if path.is_file()]
 
 
 def rows(database: sqlite3.Connection) -> int:
@@ -92,7 +95,7 @@ def test_small_payloads_are_rows_and_large_ones_files(
     assert (rows(database), files(vault)) == (1, [])
     key = vault.put({"a": np.zeros(INLINE, np.uint8)})  # with its header just above
     assert rows(database) == 1
-    assert files(vault) == [vault.folder / key[:2] / f"{key}.safetensors"]
+    assert files(vault) == [Path(vault.where) / key[:2] / f"{key}.safetensors"]
     assert not vault.get(key)["a"].any()
 
 
@@ -134,10 +137,10 @@ def test_a_missing_payload_is_named(vault: Vault) -> None:
 def test_lazy_files_are_read_at_first_use(vault: Vault) -> None:
     key = vault.put({"a": BIG, "b": np.ones(2)})
     lazy = vault.lazy(key)
-    moved = files(vault)[0].rename(vault.folder / "elsewhere")
+    moved = files(vault)[0].rename(Path(vault.where) / "elsewhere")
     with pytest.raises(StoreError, match="no payload"):
         lazy["a"]
-    moved.rename(vault.folder / key[:2] / f"{key}.safetensors")
+    moved.rename(Path(vault.where) / key[:2] / f"{key}.safetensors")
     assert np.array_equal(lazy["a"], BIG)
     assert sorted(lazy) == ["a", "b"]
     assert len(lazy) == 2
@@ -163,14 +166,14 @@ def test_no_temporary_file_is_left(vault: Vault) -> None:
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root writes everywhere")
 def test_a_folder_that_cannot_be_written_is_named(vault: Vault) -> None:
-    vault.folder.mkdir()
-    vault.folder.chmod(0o500)
+    Path(vault.where).mkdir()
+    Path(vault.where).chmod(0o500)
     with pytest.raises(StoreError, match="Cannot write"):
         vault.put({"a": BIG})
 
 
 def test_a_file_in_the_way_is_named(vault: Vault) -> None:
-    vault.folder.write_text("not a folder")
+    Path(vault.where).write_text("not a folder")
     with pytest.raises(StoreError, match=r"Cannot write 262,\d+ bytes to .*vault: .*make room"):
         vault.put({"a": BIG})
 
@@ -180,6 +183,7 @@ import resource, sqlite3, sys
 from pathlib import Path
 import numpy as np
 from evolve.errors import StoreError
+from evolve.store.files import place_of
 from evolve.store.vault import Vault
 database = sqlite3.connect(":memory:")
 database.execute("CREATE TABLE payload (key TEXT PRIMARY KEY, data BLOB NOT NULL)")
@@ -205,3 +209,61 @@ def test_a_write_that_stops_half_way_leaves_nothing_and_loses_nothing(tmp_path: 
     assert "What was scored is safe; make room, then resume the run." in done.stdout
     found = [path for path in (tmp_path / "vault").rglob("*") if path.is_file()]
     assert [path.suffix for path in found] == [".safetensors"]
+
+
+# --- elsewhere -------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def remote(tmp_path: Path, database: sqlite3.Connection) -> Vault:
+    return Vault(f"memory://{tmp_path}/vault", database)
+
+
+def test_a_vault_at_a_url_keeps_large_payloads_there(
+    remote: Vault, database: sqlite3.Connection
+) -> None:
+    small, key = remote.put({"a": np.ones(3)}), remote.put({"a": BIG})
+    assert rows(database) == 1
+    assert place_of(remote.where).names() == {f"{key[:2]}/{key}.safetensors"}
+    assert remote.get(small)["a"].tolist() == [1.0, 1.0, 1.0]
+    lazy = remote.lazy(key)
+    database.close()
+    assert np.array_equal(lazy["a"], BIG)
+
+
+@pytest.mark.parametrize("damage", ["flip", "gone", "unreachable"])
+def test_a_vault_at_a_url_is_verified(
+    remote: Vault, damage: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unreachable(*arguments: object, **options: object) -> bytes:
+        raise RuntimeError("no route to bucket")
+
+    key = remote.put({"a": BIG})
+    name, place = f"{key[:2]}/{key}.safetensors", place_of(remote.where)
+    words = {"flip": "was changed", "gone": "no payload", "unreachable": "no route to bucket"}
+    if damage == "flip":
+        place.write(name, place.read(name)[:-1] + b"x")
+    elif damage == "gone":
+        MemoryFileSystem().rm(f"{str(remote.where).removeprefix('memory:/')}/{name}")
+    else:
+        monkeypatch.setattr(MemoryFileSystem, "cat_file", unreachable)
+    with pytest.raises(StoreError, match=words[damage]):
+        remote.get(key)
+
+
+def test_a_url_that_cannot_be_written_is_named(
+    remote: Vault, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(*arguments: object, **options: object) -> None:
+        raise PermissionError("access denied")
+
+    monkeypatch.setattr(MemoryFileSystem, "pipe_file", refused)
+    with pytest.raises(
+        StoreError, match=r"Cannot write 262,\d+ bytes to memory://.*access denied"
+    ):
+        remote.put({"a": BIG})
+
+
+def test_a_worker_gets_the_arrays_not_the_vault(vault: Vault) -> None:
+    lazy = vault.lazy(vault.put({"a": BIG}))
+    assert np.array_equal(pickle.loads(pickle.dumps(lazy))["a"], BIG)

@@ -10,7 +10,9 @@ import pytest
 
 import evolve
 from evolve import Needs
-from evolve.engine.cluster import RayWorkers
+from evolve.engine.cluster.luggage import packed_for
+from evolve.engine.cluster.workers import RayWorkers
+from evolve.engine.snapshot import snapshot
 from evolve.errors import WorkerError
 from tests.contracts.workers import WorkersContract
 from tests.evolve.engine.problems import Unruly, dtlz, unruly
@@ -18,9 +20,13 @@ from tests.evolve.engine.problems import Unruly, dtlz, unruly
 pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("cluster")]
 
 
+def ray_workers(fitness: object, slots: int) -> RayWorkers:
+    return RayWorkers(packed_for([fitness], snapshot(None)), slots, needs=Needs())  # type: ignore[list-item]
+
+
 class TestRayWorkers(WorkersContract):
     def workers(self, fitness: object, slots: int) -> RayWorkers:
-        return RayWorkers([fitness], slots, needs=Needs())  # type: ignore[list-item]
+        return ray_workers(fitness, slots)
 
     slots = 2
 
@@ -60,13 +66,13 @@ def test_a_crash_at_the_first_attempt_changes_nothing(tmp_path: Path) -> None:
 
 
 def test_more_than_the_cluster_has_is_refused_before_any_work(tmp_path: Path) -> None:
-    with pytest.raises(WorkerError, match=r"2 workers need 2 GPU, the cluster has 0"):
+    with pytest.raises(WorkerError, match=r"A worker needs 1 CPU, 1 GPU; no node .* 0 GPU"):
         evolve.run(unruly("fine", tmp_path, gpus=1), tmp_path / "run", workers=2)
 
 
 def test_a_fitness_that_cannot_be_unpickled_stops_the_run_with_the_reason(tmp_path: Path) -> None:
     with pytest.raises(WorkerError, match="not on this worker"):
-        RayWorkers([Unpicklable()], 1, needs=Needs())  # type: ignore[list-item]
+        ray_workers(Unpicklable(), 1)
 
 
 def _fail() -> None:

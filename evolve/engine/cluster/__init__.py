@@ -1,0 +1,1 @@
+"""Workers on Ray. Only the files of this folder import ray."""
