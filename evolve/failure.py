@@ -31,6 +31,9 @@ POISON = frozenset(
     {Failure.WORKER_LOST, Failure.NODE_LOST, Failure.OUT_OF_MEMORY, Failure.TIMEOUT}
 )
 
+# What an operator did itself: only then does another attempt draw other random numbers.
+OWN_FAULT = frozenset({Failure.EXCEPTION, Failure.INVALID, Failure.INFERTILE})
+
 
 @dataclass(frozen=True)
 class Policy:

@@ -61,6 +61,13 @@ class Front(Generic[G]):
         self._rung = record.rung
         return True
 
+    def restore(self, records: Sequence[Record[G]]) -> None:
+        """Become the front that had these `records`, in that order: they are not compared."""
+        self.records = list(records)
+        self._digests = {record.digest for record in records}
+        self._costs = costs([record.score for record in records], self.objectives)
+        self._rung = records[0].rung if records else 0
+
     def best(self, objective: str) -> Record[G]:
         """The record with the best value of `objective`; the earliest on a tie.
 

@@ -23,42 +23,53 @@ class Population(Generic[G]):
         self.size = size
         self.selection = selection
         self.objectives = tuple(objectives)
-        self.records: tuple[Record[G], ...] = ()
         self._state: object | None = None
+        self.restore((), None)
 
     def __len__(self) -> int:
         return len(self.records)
 
     def __contains__(self, digest: object) -> bool:
-        return any(record.digest == digest for record in self.records)
+        return digest in self._digests
 
     def admit(self, records: Sequence[Record[G]], rng: np.random.Generator) -> None:
         """Let `records` in, then let the selection cut to `size`. Failed records stay out."""
         import torch
 
-        living = {record.digest: record for record in self.records}
+        fresh: dict[str, Record[G]] = {}
         for record in records:
             if record.score.error is None:
-                living.pop(record.digest, None)
-                living[record.digest] = record
-        rung = max((record.rung for record in living.values()), default=0)
-        comparable = [record for record in living.values() if record.rung == rung]
+                fresh.pop(record.digest, None)
+                fresh[record.digest] = record
+        stay = [i for i, record in enumerate(self.records) if record.digest not in fresh]
+        comparable = [self.records[i] for i in stay] + list(fresh.values())
+        scores = [record.score for record in fresh.values()]
+        table = np.concatenate([self._costs[stay], costs(scores, self.objectives)])
+        violation = np.concatenate([self._violation[stay], violations(scores)])
+        rungs = [record.rung for record in comparable]
+        if len(set(rungs)) > 1:
+            dearest = [i for i, rung in enumerate(rungs) if rung == max(rungs)]
+            comparable = [comparable[i] for i in dearest]
+            table, violation = table[dearest], violation[dearest]
+        kept = list(range(len(comparable)))
         if len(comparable) > self.size:
-            scores = [record.score for record in comparable]
             selected = self.selection(
-                torch.from_numpy(costs(scores, self.objectives)),
+                torch.from_numpy(table),
                 self.size,
-                violation=torch.from_numpy(violations(scores)),
+                violation=torch.from_numpy(violation),
                 state=self._state,
                 generator=torch_generator(rng),
             )
             self._state = selected.state
-            comparable = [comparable[i] for i in selected.indices.tolist()]
-        self.records = tuple(sorted(comparable, key=lambda record: record.birth))
+            kept = selected.indices.tolist()
+        kept.sort(key=lambda i: comparable[i].birth)
+        self._hold([comparable[i] for i in kept], table[kept], violation[kept])
 
     def restore(self, records: Sequence[Record[G]], memory: object | None) -> None:
         """Become a population that had these `records` and whose selection remembers `memory`."""
-        self.records, self._state = tuple(records), memory
+        scores = [record.score for record in records]
+        self._hold(records, costs(scores, self.objectives), violations(scores))
+        self._state = memory
 
     @property
     def memory(self) -> object | None:
@@ -69,19 +80,24 @@ class Population(Generic[G]):
         """`n` records chosen by `mating`; needs at least one living record."""
         import torch
 
-        scores = [record.score for record in self.records]
-        table = costs(scores, self.objectives)
+        table, violation = self._costs, self._violation
         # An infeasible record must lose to every feasible one: raise all its costs above theirs.
-        violation = violations(scores)
         if (violation > 0).any():
             span = np.ptp(table, axis=0) + 1.0
             table = np.where(
                 violation[:, None] > 0, table.max(0) + span + violation[:, None], table
             )
-        chosen = mating(
-            torch.from_numpy(table), _samples(scores), n, generator=torch_generator(rng)
-        )
+        samples = _samples([record.score for record in self.records])
+        chosen = mating(torch.from_numpy(table), samples, n, generator=torch_generator(rng))
         return [self.records[i] for i in chosen.tolist()]
+
+    def _hold(
+        self, records: Sequence[Record[G]], table: np.ndarray, violation: np.ndarray
+    ) -> None:
+        """Have these `records`, whose costs and violations are given: they are asked for often."""
+        self.records: tuple[Record[G], ...] = tuple(records)
+        self._digests = frozenset(record.digest for record in records)
+        self._costs, self._violation = table, violation
 
 
 def _samples(scores: Sequence[Score]) -> list[np.ndarray] | None:

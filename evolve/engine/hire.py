@@ -39,8 +39,13 @@ def hire(
     options: Options,
     code: Snapshot,
     observe: Observer,
+    patient: bool = True,
 ) -> Workers:
-    """The executor: this process for 0 workers, else Ray."""
+    """The executor: this process for 0 workers, else Ray.
+
+    `patient`: return when the first worker is ready, so that a set-up that fails everywhere is
+    known before any work; else they start while the driver goes on.
+    """
     fitnesses = fitnesses_of(experiment)
     if options.workers == 0:
         if options.address is not None:
@@ -55,6 +60,7 @@ def hire(
         needs=needs_at(experiment.fitness, 0),
         address=options.address,
         elastic=options.elastic,
+        patient=patient,
         observe=observe,
     )
 

@@ -12,11 +12,10 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass, field
 
 from evolve.engine.events import Event, Kind, Observer
-from evolve.engine.queues import Queues
+from evolve.engine.queues import Queues, shared
 from evolve.engine.restoring import keep_snapshot, restored
 from evolve.engine.states import BirthState, step
 from evolve.engine.workers import (
@@ -32,7 +31,7 @@ from evolve.engine.workers import (
 )
 from evolve.errors import ExperimentError
 from evolve.experiment import Experiment, Free
-from evolve.failure import Failure, is_poison, kind_of_error
+from evolve.failure import OWN_FAULT, Failure, is_poison, kind_of_error
 from evolve.genome import Genome
 from evolve.score import Needs, Record, Score, needs_at
 from evolve.search.protocol import Plan, Proposal, Search, plain
@@ -83,23 +82,26 @@ class Loop:
     def run(self) -> None:
         """Replay what the ledger holds, then go on to the last birth."""
         self._replay()
-        while self.told < self.births:
-            with self.ledger.together():
+        outcomes: list[Outcome] = []
+        while True:
+            with self.ledger.together():  # one transaction a turn
+                for outcome in outcomes:
+                    self._settle(outcome)
                 while self._commit():
                     self._place_all(self._ask())
+                tasks = self._tasks() if self.told < self.births else []
+            for task in tasks:
+                self.workers.submit(task)
             self.turn()
             if self.told >= self.births:
-                break
-            self._hand_out()
+                return
+            self._in_flight += len(tasks)
             if not self._in_flight and not len(self._queues):
                 raise ExperimentError(
                     f"The search waits for more than the {self.told} scores told before it asks "
                     f"birth {self._asked}; its `seen` must be at most the number of the birth."
                 )
             outcomes = self.workers.wait()
-            with self.ledger.together():
-                for outcome in outcomes:
-                    self._settle(outcome)
 
     # --- ask ---------------------------------------------------------------------------------
 
@@ -167,7 +169,8 @@ class Loop:
         for birth in planned:
             self._queues.of(self._plan(birth).operator.needs or Needs()).append((birth,))
         born = [birth for birth in births if self._open[birth].plan is None]
-        batch = max(needs_at(self.experiment.fitness, rung).batch for rung in self._rungs)
+        fitness = self.experiment.fitness
+        batch = max(needs_at(fitness, rung).batch for rung in range(len(fitness.rungs)))
         for birth, following in zip(born, [*born[1:], -1]):
             self._place(birth)
             after = birth + 1
@@ -203,16 +206,15 @@ class Loop:
 
     # --- evaluate ----------------------------------------------------------------------------
 
-    def _hand_out(self) -> None:
-        """Give waiting births to free workers; each attempt is written before it begins."""
+    def _tasks(self) -> list[Job | Variation]:
+        """Tasks for the workers that are free; each attempt is written before it begins."""
         self.observe(Event(Kind.QUEUE, count=len(self._queues)))
+        tasks: list[Job | Variation] = []
         for needs, waiting in self._queues.filled():
-            n = min(len(waiting), self.workers.free(needs))
-            with self.ledger.together() if n else nullcontext():
-                tasks = [self._task(waiting.popleft(), needs) for _ in range(n)]
-            for task in tasks:
-                self.workers.submit(task)
-            self._in_flight += n
+            # Needs that differ in their batch or limits alone share workers: count them once.
+            free = self.workers.free(needs) - sum(shared(task.needs, needs) for task in tasks)
+            tasks += [self._task(waiting.popleft(), needs) for _ in range(min(len(waiting), free))]
+        return tasks
 
     def _task(self, births: tuple[int, ...], needs: Needs) -> Job | Variation:
         """What a worker gets, its attempts written."""
@@ -220,8 +222,9 @@ class Loop:
         if first.plan is not None:
             attempt = self._dispatched(births[0], Stage.VARY)
             parents = tuple(sent(parent) for parent in first.plan.parents)
+            draw = sum(kind in OWN_FAULT for kind in self.ledger.failures(births[0], Stage.VARY))
             return Variation(
-                (births[0],), (attempt,), epoch, first.plan.operator, parents, seed, needs
+                (births[0],), (attempt,), epoch, first.plan.operator, parents, seed, needs, draw
             )
         rung = self._proposal(births[0]).rung
         return Job(
@@ -264,8 +267,7 @@ class Loop:
             if isinstance(task, Variation):
                 self._varied(birth, answer)
             elif score is not None or n == 1:
-                score = score or failed(answer)
-                self._judge(birth, score, answer.seconds / n)
+                self._judge(birth, score or failed(answer), answer.seconds / n)
             else:
                 self._move(birth, BirthState.PROPOSED)
         if not mine:
@@ -365,10 +367,6 @@ class Loop:
             self._say(Kind.TOLD, birth)
 
     # --- below -------------------------------------------------------------------------------
-
-    @property
-    def _rungs(self) -> range:
-        return range(len(self.experiment.fitness.rungs))
 
     def _move(self, birth: int, to: BirthState) -> None:
         self._open[birth].state = step(self._open[birth].state, to)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from evolve.score import Needs
 
@@ -30,3 +30,13 @@ class Queues:
     def __len__(self) -> int:
         """How many entries wait in all."""
         return sum(len(waiting) for _, waiting in self._every)
+
+
+def shape(needs: Needs) -> Needs:
+    """`needs` without what a worker need not be made for: batch and limit of a call."""
+    return replace(needs, batch=1, timeout=None)
+
+
+def shared(one: Needs, other: Needs) -> bool:
+    """Whether the same workers serve both."""
+    return one is other or shape(one) == shape(other)

@@ -93,7 +93,7 @@ def conduct(
         try:
             if ahead:
                 _warm(first_genome(general))
-            crew = hire(general, options, code, observe)
+            crew = hire(general, options, code, observe, not resume)
         except EvolveError:
             if not resume:
                 ledger.discard()  # nothing was born: the same command works once it can

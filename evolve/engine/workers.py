@@ -50,7 +50,10 @@ class Variation:
     parents: tuple[Record[Any], ...]  # as `sent`: their genome is packed
     seed: int  # the run's
     needs: Needs = field(default_factory=Needs)
+    draw: int = 0  # how often the operator has found no child for them
 
+
+DRAWS = 64  # streams a birth
 
 Task: TypeAlias = Job | Variation
 Child: TypeAlias = "tuple[str, Packed]"
@@ -173,8 +176,8 @@ def _own(score: Score) -> Score:
 
 def _varied(task: Variation) -> Answer:
     parents = [replace(parent, genome=unpacked(parent.genome)) for parent in task.parents]
-    # Each attempt draws anew, so that an infertile one is not repeated in vain.
-    n = task.births[0] * 64 + min(task.attempts[0], 63)
+    # Another try draws anew where the operator itself failed; a lost worker changes no child.
+    n = task.births[0] * DRAWS + min(task.draw, DRAWS - 1)
     child: object = task.operator.vary(parents, rng_for(task.seed, n, Stream.VARY))
     if not isinstance(child, Genome):
         words = f"{task.operator.name}.vary returned {child!r:.200}, expected a genome"

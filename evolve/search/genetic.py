@@ -96,7 +96,6 @@ class Genetic(Generic[G]):
     def ask(self, birth: int, rng: np.random.Generator) -> Proposal[G] | Plan[G]:
         if birth < len(self.founders):
             return Proposal(self.founders[birth])
-        living = {record.digest for record in self.population.records}
         proposal: Proposal[G] | None = None
         for _ in range(TRIES):
             operator = self.operators[int(rng.choice(len(self.operators), p=self._shares))]
@@ -108,7 +107,7 @@ class Genetic(Generic[G]):
             except Infertile:
                 continue
             proposal = Proposal(child, tuple(p.birth for p in parents), operator.name)
-            if digest(child) not in living:
+            if digest(child) not in self.population:
                 break
         if proposal is None:
             names = ", ".join(operator.name for operator in self.operators)
@@ -145,8 +144,7 @@ class Genetic(Generic[G]):
         facts: Mapping[str, Any] = packed.facts
         living, front, cohort = facts["births"]
         self.population.restore(records(living), unpack_memory(packed))
-        for record in records(front):
-            self.front.add(record)
+        self.front.restore(records(front))
         self._cohort = list(records(cohort))
         self._told = int(facts["told"])
 

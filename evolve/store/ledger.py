@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, nullcontext
 from pathlib import Path
 
 from evolve.errors import StoreError
@@ -36,7 +36,7 @@ class Ledger:
         self.epoch = 0
         self._database = database
         self._lease = lease
-        self._deep = 0  # transactions entered, one inside the other
+        self._deep = False  # inside a transaction
         self.vault = Vault(self._vault_at(), database)
 
     @classmethod
@@ -101,11 +101,9 @@ class Ledger:
         for file in self.folder.glob("ledger.sqlite*"):
             file.unlink()
 
-    @contextmanager
-    def together(self) -> Iterator[None]:
+    def together(self) -> AbstractContextManager[None]:
         """Several writes that are there all or not at all, for the price of one."""
-        with self._transaction():
-            yield
+        return self._transaction()
 
     def copy_to(self, file: Path) -> None:
         """Copy the ledger as it is now into a new `file`, alone. Raises `sqlite3.Error`."""
@@ -265,12 +263,19 @@ class Ledger:
     # --- snapshots of a search ---------------------------------------------------------------
 
     def set_snapshot(self, order: int, packed: Packed) -> None:
-        """Write what a search is after `order` scores were told."""
+        """Write what a search is after `order` scores were told; forget most of the older ones.
+
+        Kept are the two newest, and of the others one for each doubling of their age.
+        """
         with self._transaction():
             key = self.vault.put(packed.arrays) if packed.arrays else None
             self._database.execute(
                 "INSERT OR REPLACE INTO snapshot VALUES (?, ?, ?)",
                 (order, json.dumps(packed.facts), key),
+            )
+            self._database.executemany(
+                "DELETE FROM snapshot WHERE commit_order = ?",
+                [(each,) for each in crowded(self.snapshots())],
             )
 
     def snapshots(self) -> list[int]:
@@ -359,18 +364,33 @@ class Ledger:
         (number,) = self._database.execute(question).fetchone()
         return int(number)
 
-    @contextmanager
-    def _transaction(self) -> Iterator[None]:
+    def _transaction(self) -> AbstractContextManager[None]:
         """One transaction, also when entered again inside; fenced once another epoch began."""
-        if self._deep:
-            yield
-            return
+        return nullcontext() if self._deep else self._begun()
+
+    @contextmanager
+    def _begun(self) -> Iterator[None]:
         with explained(self.folder), self._database:
             self._database.execute("BEGIN IMMEDIATE")
             if self.epoch:
                 fencing.refuse_fenced(self._database, self.epoch, self.folder)
-            self._deep = 1
+            self._deep = True
             try:
                 yield
             finally:
-                self._deep = 0
+                self._deep = False
+
+
+def crowded(orders: Sequence[int]) -> list[int]:
+    """Of ascending `orders` those that can go: their neighbours are as near as the newest is.
+
+    What stays of n are some 2 log2 n, dense where they are new.
+    """
+    kept = list(orders)
+    i = 1
+    while i < len(kept) - 2:
+        if kept[i + 1] - kept[i - 1] <= kept[-1] - kept[i + 1]:
+            del kept[i]
+        else:
+            i += 1
+    return sorted(set(orders) - set(kept))

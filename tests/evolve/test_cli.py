@@ -251,11 +251,7 @@ def test_resume_looks_at_the_file(quick: Evolve, file: Path, tmp_path: Path) -> 
     text = file.read_text()
 
     file.write_text(text + "# a remark\n")
-    assert_refused(
-        quick(*resume),
-        f"{file}, or a module that it imports, has changed since",
-        "--accept-changes",
-    )
+    assert_refused(quick(*resume), f"{file}, or a module", "has changed", "--accept-changes")
     assert json.loads(quick("show", out, "--json").out)["told"] == 4
     assert quick(*resume, "--accept-changes").status == 0
     file.write_text(text.replace('"sphere"', '"other"'))

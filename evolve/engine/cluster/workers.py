@@ -28,6 +28,7 @@ from evolve.engine.cluster.nodes import (
 from evolve.engine.cluster.slot import Slot
 from evolve.engine.cluster.verdict import end_of, plain
 from evolve.engine.events import Event, Kind, Observer
+from evolve.engine.queues import shape, shared
 from evolve.engine.states import WorkerState
 from evolve.engine.workers import Answer, Outcome, Task
 from evolve.errors import WorkerError
@@ -55,8 +56,8 @@ class RayWorkers:
 
     `address`: None starts a cluster for this run on this machine, and stops it; "auto" or
     HOST:PORT joins one. A process that is already connected stays connected. `elastic`: nodes
-    that can hold a worker may come later. Raises `WorkerError` before any work if the cluster
-    cannot hold one worker, or no worker can be set up.
+    that can hold a worker may come later. `patient`: return when the first worker is ready.
+    Raises `WorkerError` if the cluster cannot hold one worker, or none can be set up.
     """
 
     def __init__(
@@ -67,6 +68,7 @@ class RayWorkers:
         needs: Needs,
         address: str | None = None,
         elastic: bool = False,
+        patient: bool = True,
         observe: Observer = lambda event: None,
     ) -> None:
         import ray
@@ -89,7 +91,8 @@ class RayWorkers:
             self._letters = Letters(address_of())
             self._luggage: Any = ray.put(replace(luggage, post=self._letters.address))
             self._pool(needs)
-            self._await_start()
+            if patient:
+                self._await_start()
         except BaseException:
             self.close()
             raise
@@ -151,9 +154,8 @@ class RayWorkers:
         if not pending:
             time.sleep(patience or LOOK)
             return set()
-        if not ray.wait(pending, num_returns=1, timeout=patience)[0]:
-            return set()
-        return set(ray.wait(pending, num_returns=len(pending), timeout=0)[0])
+        there = ray.wait(pending, num_returns=len(pending), timeout=0)[0]
+        return set(there or ray.wait(pending, num_returns=1, timeout=patience)[0])
 
     def _started(self, slot: Slot) -> bool:
         """Whether the slot is ready now; raises `WorkerError` if none can be set up."""
@@ -216,13 +218,13 @@ class RayWorkers:
 
     def _pool(self, needs: Needs) -> _Pool:
         """The pool of this shape; begun if it is the first of it."""
-        shape = replace(needs, batch=1, timeout=None)
         for pool in self._pools:
-            if pool.needs == shape:
+            if shared(pool.needs, needs):
                 return pool
+        made = shape(needs)
         if not self._elastic:
-            check_feasible(shape, list(living().values()))
-        pool = _Pool(shape, [Slot(shape) for _ in range(self.slots)])
+            check_feasible(made, list(living().values()))
+        pool = _Pool(made, [Slot(made) for _ in range(self.slots)])
         self._pools.append(pool)
         if self._remote:
             ask_autoscaler([(each.needs, self.slots) for each in self._pools])
