@@ -54,7 +54,8 @@ def objectives(
     """Turns `score(model)` or `score(model, seed)` into a fitness.
 
     `score` returns one number (for one objective) or a dict with every objective and constraint;
-    its other keys become metrics. `constraints`: names whose positive part is violation.
+    its other keys become metrics. `constraints`: names whose positive part is violation. What
+    `score` does to its `model` ends with the call: no other candidate sees it.
     `architecture`: a checkpoint directory or hub id; `model` is then its transformers causal
     model in float32 (one a worker, eval mode, no gradients, on the GPU if `gpus`) carrying the
     candidate's weights, else what the genome expresses. `timeout` in seconds, `memory` in bytes.
@@ -120,11 +121,11 @@ class Function:
             return self._read(self._call(expressed, seed))
         import torch
 
-        from fitness.live import loaded
+        from fitness.live import lent
 
         device = "cuda" if self.needs.gpus else "cpu"
         with torch.no_grad():
-            model = loaded(local(self.architecture), expressed, device)
+            model = lent(local(self.architecture), expressed, device)
             return self._read(self._call(model, seed))
 
     def _call(self, model: object, seed: int) -> object:

@@ -6,6 +6,8 @@ Knows no genome and no measure. What can share the expressed genome gets it once
 from __future__ import annotations
 
 import math
+import sys
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -15,7 +17,7 @@ from typing import Generic, TypeVar
 import numpy as np
 
 from evolve.errors import FitnessError
-from evolve.score import Fitness, G_contra, Needs, Objective, Score
+from evolve.score import Fitness, G_contra, Needs, Objective, Score, needs_at
 from fitness.expressed import OnExpressed, attempt
 
 T = TypeVar("T")
@@ -65,7 +67,8 @@ class Join(Generic[G_contra]):
 
     A fitness named more than once is evaluated once. A fitness with one rung is scored in full
     at every rung of the others. Metrics and notes keep their names; a repeated name gets `.2`,
-    `.3` ... Samples are kept if all fitnesses have them. A part that fails fails the whole.
+    `.3` ... Samples are kept if all fitnesses have them. A part that fails fails the whole, and
+    so does one that writes into what the next part gets: a checksum before and after tells.
     """
 
     fitnesses: tuple[Fitness[G_contra], ...]
@@ -99,23 +102,30 @@ class Join(Generic[G_contra]):
         return max((part.rungs for part in self._parts), key=len)
 
     @property
-    def needs(self) -> Needs:
-        needs = [part.needs for part in self._parts]
+    def needs(self) -> Needs | tuple[Needs, ...]:
+        """What bears every part at once: one for all rungs if they agree."""
+        needs = tuple(self._needs(rung) for rung in range(len(self.rungs)))
+        return needs[0] if all(each == needs[0] for each in needs) else needs
+
+    def _needs(self, rung: int) -> Needs:
+        needs = [needs_at(part, _at(part, rung)) for part in self._parts]
         limits = [need.timeout for need in needs if need.timeout is not None]
+        names = {name for need in needs for name in need.custom}
         return Needs(
             cpus=max(need.cpus for need in needs),
             gpus=max(need.gpus for need in needs),
             memory=sum(need.memory for need in needs),  # each keeps its model
+            custom={name: max(need.custom.get(name, 0.0) for need in needs) for name in names},
             batch=min(need.batch for need in needs),
+            threads=max(need.threads for need in needs),
             timeout=sum(limits) if len(limits) == len(needs) else None,
+            startup=max(need.startup for need in needs),
         )
 
     def evaluate(self, genomes: Sequence[G_contra], rung: int, seed: int) -> list[Score]:
         """One score a genome, of the scores that the parts give it."""
         columns = [
-            None
-            if isinstance(part, OnExpressed)
-            else part.evaluate(genomes, _at(part, rung), seed)
+            None if isinstance(part, OnExpressed) else self._alone(part, genomes, rung, seed)
             for part in self._parts
         ]
         scores = []
@@ -125,16 +135,32 @@ class Join(Generic[G_contra]):
             scores.append(attempt(one, self.objectives))
         return scores
 
+    def _alone(
+        self, part: Fitness[G_contra], genomes: Sequence[G_contra], rung: int, seed: int
+    ) -> list[Score]:
+        """The scores of a part that does its own expressing."""
+        before = [checksum(genome.pack().arrays) for genome in genomes]
+        scores = part.evaluate(genomes, _at(part, rung), seed)
+        return [
+            score if checksum(genome.pack().arrays) == known else Score.failed(_wrote(part))
+            for score, genome, known in zip(scores, genomes, before, strict=True)
+        ]
+
     def _score(
         self, genome: G_contra, ready: Sequence[Score | None], rung: int, seed: int
     ) -> Score:
         """The joined score; `ready` holds a score of each part that does its own expressing."""
         expressed = None if None not in ready else genome.express()
+        shared = sum(score is None for score in ready)  # parts yet to get it
+        before = checksum(expressed) if shared > 1 else 0
         scores = []
         for part, score in zip(self._parts, ready):
             if isinstance(part, OnExpressed):
                 one = partial(part.score_expressed, expressed, _at(part, rung), seed)
                 score = attempt(one, part.objectives)
+                shared -= 1
+                if shared and checksum(expressed) != before:
+                    return Score.failed(_wrote(part))
             assert score is not None
             if score.error is not None:
                 return score
@@ -199,7 +225,7 @@ class Mean(Generic[G_contra]):
         return self.fitness.rungs
 
     @property
-    def needs(self) -> Needs:
+    def needs(self) -> Needs | tuple[Needs, ...]:
         return self.fitness.needs
 
     def evaluate(self, genomes: Sequence[G_contra], rung: int, seed: int) -> list[Score]:
@@ -227,6 +253,37 @@ def _concatenated(samples: tuple[np.ndarray, ...] | None) -> tuple[np.ndarray, .
 def _at(part: Fitness[G_contra], rung: int) -> int:
     """The rung of `part` at the joint `rung`."""
     return rung if len(part.rungs) > 1 else 0
+
+
+def checksum(value: object) -> int:
+    """CRC-32 of the arrays in `value`, by name and in order; of arrays and tensors alone.
+
+    Reads them once, at 3 GB/s (what a copy would cost is several times that).
+    """
+    found = 0
+    if isinstance(value, Mapping):
+        for name, each in value.items():
+            found = zlib.crc32(f"{name} {checksum(each)} ".encode(), found)
+    elif isinstance(value, list | tuple):
+        for each in value:
+            found = zlib.crc32(f"{checksum(each)} ".encode(), found)
+    elif isinstance(value, np.ndarray) and not value.dtype.hasobject:
+        flat = np.ascontiguousarray(value).reshape(-1)
+        found = zlib.crc32(flat.view(np.uint8).data, zlib.crc32(f"{value.dtype}".encode()))
+    elif "torch" in sys.modules:  # else there is no tensor
+        import torch
+
+        if isinstance(value, torch.Tensor):
+            plain = value.detach().cpu().contiguous().reshape(-1)
+            found = checksum(plain.view(torch.uint8).numpy())
+    return found
+
+
+def _wrote(part: object) -> str:
+    return (
+        f"invalid: {type(part).__name__} wrote into the genome, or into what it expresses, which "
+        "other parts of the Join read; let it change a copy"
+    )
 
 
 def _merged(mappings: Sequence[Mapping[str, T]]) -> dict[str, T]:
