@@ -79,22 +79,28 @@ def resume(
     elastic: Elastic = False,
     backup: BackupTo = None,
     accept_changes: Annotated[
-        bool, typer.Option(help="Go on although the experiment file has changed.")
+        bool, typer.Option(help="Go on although the experiment's code has changed.")
     ] = False,
+    moved: Annotated[
+        Path | None, typer.Option("--file", help="Where the experiment's file is now.")
+    ] = None,
 ) -> None:
     """Go on with a run that was stopped or killed; with --births, beyond its end."""
     import evolve
     from evolve.engine.source import load_experiment
 
     facts = evolve.load(path).facts
-    if facts["file"] is None:
+    if facts["file"] is None and moved is None:
         raise StoreError(
             f"{path} was begun from Python; resume it there: evolve.run(experiment, "
             f"{str(path)!r}, resume=True)."
         )
-    file = Path(str(facts["file"]))
+    file = moved or Path(str(facts["file"]))
     if not file.is_file():
-        raise StoreError(f"{path} was begun with {file}, which is gone; put it back.")
+        raise StoreError(
+            f"{path} was begun with {file}, which is gone; put it back, or say where it is now: "
+            "--file."
+        )
     experiment = replace(
         load_experiment(file),
         seed=int(cast("int", facts["seed"])),

@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from evolve import Failure, Policy
+
 ROOT = Path(__file__).resolve().parents[1]
 TEXT = (ROOT / "README.md").read_text()
 
@@ -70,6 +72,13 @@ def test_the_custom_fitness_runs_outside_the_repository_on_ray(tmp_path: Path) -
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip().endswith(" 40")
+
+
+def test_the_policy_is_the_one_in_force() -> None:
+    rows = re.findall(r"^\| ([a-z ]+) \| ([0-9]+|no limit) \|", TEXT, flags=re.MULTILINE)
+    assert [kind for kind, _ in rows] == [str(kind) for kind in Failure]
+    for kind, tries in rows[1:]:
+        assert Policy().tries(Failure(kind)) == int(tries)
 
 
 def test_the_selection_example_runs() -> None:

@@ -85,6 +85,8 @@ def conduct(
         gpus = largest(fitnesses_of(general)).gpus
         ledger.begin_epoch({**fingerprint(gpus), **vars(options)})
         ledger.set_fact("policy", vars(general.policy))
+        if file is not None:  # it may have moved
+            ledger.set_fact("file", str(file.resolve()))
         watcher.started(experiment, total)
         observe = stack.enter_context(_observing(out, general, options, observers))
         backup = None if options.backup is None else Backup(ledger, options.backup)

@@ -249,7 +249,6 @@ def test_resume_looks_at_the_file(quick: Evolve, file: Path, tmp_path: Path) -> 
     assert quick("run", file, "--births", 4, "--workers", 0, "--out", out).status == 0
     resume = ("resume", out, "--births", 6, "--workers", 0)
     text = file.read_text()
-
     file.write_text(text + "# a remark\n")
     assert_refused(quick(*resume), f"{file}, or a module", "has changed", "--accept-changes")
     assert json.loads(quick("show", out, "--json").out)["told"] == 4
@@ -260,7 +259,10 @@ def test_resume_looks_at_the_file(quick: Evolve, file: Path, tmp_path: Path) -> 
     assert_refused(quick(*resume, "--accept-changes"), "begun with window = 4")
     file.unlink()
     assert_refused(quick(*resume), f"{out} was begun with {file}, which is gone; put it back")
-
+    (moved := tmp_path / "else" / file.name).parent.mkdir()
+    moved.write_text(text + "# a remark\n")
+    assert quick(*resume, "--file", moved).status == 0
+    moved.unlink()
     # The genome's class was in the file: without it the run cannot be read, and says so.
     assert_refused(quick("show", out), "'sphere_experiment:Mine' cannot be imported")
 
