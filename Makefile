@@ -33,6 +33,10 @@ bench: .venv/.installed
 	$(BIN)/python -m experiments.benchmarks.quality --speed
 	$(BIN)/python -m experiments.benchmarks.islands
 	$(BIN)/python -m experiments.benchmarks.robot_control
+	$(BIN)/python -m experiments.benchmarks.overhead
+	$(BIN)/python -m experiments.benchmarks.overhead --resume
+	$(BIN)/python -m experiments.benchmarks.utilisation
+	$(BIN)/python -m experiments.benchmarks.simulation
 
 soak: .venv/.installed
 	$(BIN)/python -m pytest -m soak -s

@@ -8,6 +8,7 @@ without drawing the ones before it.
 from __future__ import annotations
 
 from enum import IntEnum
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -36,6 +37,7 @@ def rng_for(seed: int, n: int, stream: Stream) -> np.random.Generator:
     return np.random.Generator(np.random.Philox(key=key, counter=counter))
 
 
+@lru_cache(maxsize=256)  # every evaluation of a rung asks for the same one
 def seed_for(seed: int, n: int, stream: Stream) -> int:
     """A 63-bit integer from the same stream, for libraries that want a seed."""
     return int(rng_for(seed, n, stream).integers(2**63 - 1))

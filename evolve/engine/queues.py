@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from evolve.score import Needs
 
@@ -32,11 +32,11 @@ class Queues:
         return sum(len(waiting) for _, waiting in self._every)
 
 
-def shape(needs: Needs) -> Needs:
-    """`needs` without what a worker need not be made for: batch and limit of a call."""
-    return replace(needs, batch=1, timeout=None)
-
-
 def shared(one: Needs, other: Needs) -> bool:
-    """Whether the same workers serve both."""
-    return one is other or shape(one) == shape(other)
+    """Whether the same workers serve both: batch and limit of a call may differ."""
+    return one is other or _shape(one) == _shape(other)
+
+
+def _shape(needs: Needs) -> tuple[object, ...]:
+    n = needs
+    return n.cpus, n.gpus, n.memory, n.custom, n.threads, n.startup

@@ -41,7 +41,11 @@ class Tournament:
         """
         check_costs(costs, "Tournament")
         drawn = draw(costs, n_parents, self.size, generator, "Tournament")
-        winner = fronts(costs)[drawn].argmin(1, keepdim=True)  # the first drawn of equals
+        if costs.shape[1] == 1:  # the order of its fronts, without ranking
+            rank = costs[:, 0].where(costs[:, 0].isfinite(), torch.inf)
+        else:
+            rank = fronts(costs)
+        winner = rank[drawn].argmin(1, keepdim=True)  # the first drawn of equals
         return drawn.gather(1, winner)[:, 0]
 
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from operators.selection.arguments import check_survival
-from operators.selection.dominance import UNRANKED, fronts
+from operators.selection.dominance import feasibility
 from operators.selection.selected import Selected
 
 
@@ -37,8 +37,11 @@ class Truncation:
                 f"Truncation got costs {tuple(costs.shape)}, expected one objective (n, 1); use "
                 "NSGA2() or NSGA3(das_dennis(n_objectives, divisions)) for several."
             )
-        rank = fronts(costs, violation, enough=k)
-        rows = (rank != UNRANKED).nonzero()[:, 0]
-        drawn = torch.randperm(rows.numel(), generator=generator, device="cpu")
-        rows = rows[drawn.to(costs.device)]
-        return Selected(rows[rank[rows].argsort(stable=True)[:k]])
+        feasible, valid = feasibility(costs, violation)
+        key = costs[:, 0].double().where(feasible, 0.0)
+        if violation is not None:
+            key = key.where(feasible | ~valid, violation.double())
+        rows = torch.randperm(len(costs), generator=generator, device="cpu").to(costs.device)
+        rows = rows[key[rows].argsort(stable=True)]
+        group = 2 - valid.long() - feasible.long()  # feasible, infeasible, not finite
+        return Selected(rows[group[rows].argsort(stable=True)[:k]])

@@ -26,9 +26,9 @@ from evolve.engine.cluster.nodes import (
     living,
 )
 from evolve.engine.cluster.slot import Slot
-from evolve.engine.cluster.verdict import end_of, plain
+from evolve.engine.cluster.verdict import end_of
 from evolve.engine.events import Event, Kind, Observer
-from evolve.engine.queues import shape, shared
+from evolve.engine.queues import shared
 from evolve.engine.states import WorkerState
 from evolve.engine.workers import Answer, Outcome, Task
 from evolve.errors import WorkerError
@@ -165,12 +165,17 @@ class RayWorkers:
         try:
             slot.ready(ray.get(slot.pending))
         except ray.exceptions.RayError as error:
-            self._lose(slot, f"set-up failed: {plain(str(error))}")
+            failure, words = end_of(error, None)
+            self._lose(slot, f"set-up failed: {words}")
+            if failure is Failure.NODE_LOST:  # says nothing about the set-up
+                return False
             self._failed_setups += 1
-            if self._failed_setups >= max(3, self.slots) or not self._any_ready_or_starting:
+            died: Any = ray.exceptions.ActorDiedError
+            killed = isinstance(error, died) and not error.actor_init_failed  # from outside, maybe
+            alone = not killed and not self._any_ready_or_starting
+            if alone or self._failed_setups >= max(3, self.slots):
                 raise WorkerError(
-                    f"Workers cannot be set up ({self._failed_setups} failed in a row):\n"
-                    f"{plain(str(error))}"
+                    f"Workers cannot be set up ({self._failed_setups} failed in a row):\n{words}"
                 ) from None
             return False
         self._failed_setups = 0
@@ -221,10 +226,9 @@ class RayWorkers:
         for pool in self._pools:
             if shared(pool.needs, needs):
                 return pool
-        made = shape(needs)
         if not self._elastic:
-            check_feasible(made, list(living().values()))
-        pool = _Pool(made, [Slot(made) for _ in range(self.slots)])
+            check_feasible(needs, list(living().values()))
+        pool = _Pool(needs, [Slot(needs) for _ in range(self.slots)])
         self._pools.append(pool)
         if self._remote:
             ask_autoscaler([(each.needs, self.slots) for each in self._pools])
