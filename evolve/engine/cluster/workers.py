@@ -79,7 +79,7 @@ class RayWorkers:
         self._pools: list[_Pool] = []
         self._made = 0  # actors
         self._failed_setups = 0  # since a worker was ready
-        self._looked = 0.0
+        self._look_at = 0.0
         self._room = -1
         self._owns = not ray.is_initialized()
         self._letters: Letters | None = None
@@ -172,8 +172,9 @@ class RayWorkers:
             self._failed_setups += 1
             died: Any = ray.exceptions.ActorDiedError
             killed = isinstance(error, died) and not error.actor_init_failed  # from outside, maybe
-            alone = not killed and not self._any_ready_or_starting
-            if alone or self._failed_setups >= max(3, self.slots):
+            alone = not killed and not self._any_starting
+            often = self._failed_setups >= max(3, self.slots)
+            if (alone or often) and not self._any_works:  # else one node is bad, others serve
                 raise WorkerError(
                     f"Workers cannot be set up ({self._failed_setups} failed in a row):\n{words}"
                 ) from None
@@ -202,7 +203,7 @@ class RayWorkers:
         # Still starting: other work may hold the resources that its node seemed to have.
         limit = slot.limit
         self._lose(slot, f"not ready after {limit:g} s")
-        if not any(s.place is not None for pool in self._pools for s in pool.slots):
+        if not self._any_works:
             raise WorkerError(
                 f"No Ray worker was ready after {limit:g} s (Needs.startup); is the cluster busy "
                 "with other work, or does the experiment load its data at import?"
@@ -232,7 +233,7 @@ class RayWorkers:
         self._pools.append(pool)
         if self._remote:
             ask_autoscaler([(each.needs, self.slots) for each in self._pools])
-        self._looked = 0.0
+        self._look_at = 0.0
         self._fill()
         return pool
 
@@ -241,14 +242,18 @@ class RayWorkers:
         return any(pool.living < len(pool.slots) for pool in self._pools)
 
     @property
-    def _any_ready_or_starting(self) -> bool:
+    def _any_starting(self) -> bool:
         return any(slot.lives for pool in self._pools for slot in pool.slots)
+
+    @property
+    def _any_works(self) -> bool:
+        return any(slot.place is not None for pool in self._pools for slot in pool.slots)
 
     def _fill(self) -> None:
         """Start workers where there is room: in turn, the pool with the fewest first."""
-        if not self._short or time.monotonic() - self._looked < LOOK:
+        if not self._short or time.monotonic() < self._look_at:
             return
-        self._looked = time.monotonic()
+        self._look_at = time.monotonic() + LOOK
         nodes = list(living().values())
         room = sum(int(min(fit(pool.needs, nodes), len(pool.slots))) for pool in self._pools)
         if room != self._room:
@@ -287,7 +292,9 @@ class RayWorkers:
         """The slot's actor is dead or killed; another takes its place when there is room."""
         self._tell(slot, f"dead: {why}")
         slot.die()
-        self._looked = 0.0 if self._failed_setups == 0 else time.monotonic()
+        # At once after a loss; ever more slowly where set-ups fail.
+        wait = min(60.0, LOOK * 2 ** (self._failed_setups - 1)) if self._failed_setups else 0.0
+        self._look_at = time.monotonic() + wait
 
     def _tell(self, slot: Slot, state: str, seconds: float | None = None) -> None:
         self._observe(Event(Kind.WORKER, worker=slot.name, seconds=seconds, detail=state))
