@@ -36,7 +36,7 @@ bench: .venv/.installed
 	$(BIN)/python -m experiments.benchmarks.overhead
 	$(BIN)/python -m experiments.benchmarks.overhead --resume
 	$(BIN)/python -m experiments.benchmarks.utilisation
-	$(BIN)/python -m experiments.benchmarks.simulation
+	$(BIN)/python -m experiments.benchmarks.simulation --births 100000
 
 soak: .venv/.installed
 	$(BIN)/python -m pytest -m soak -s

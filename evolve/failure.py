@@ -73,7 +73,8 @@ class Policy:
 def kind_of_error(error: str) -> Failure:
     """The kind at the beginning of a score's error; what names none is an exception."""
     kind = error.partition(":")[0]
-    return Failure(kind) if kind in set(Failure) else Failure.EXCEPTION
+    given = set(Failure) - {Failure.DRIVER_LOST}  # a fitness cannot say that
+    return Failure(kind) if kind in given else Failure.EXCEPTION
 
 
 def is_poison(error: str) -> bool:

@@ -145,14 +145,24 @@ def checked(score: Score, objectives: Sequence[Objective]) -> Score:
     What is told live is then what a replay of the ledger tells, and never a number by accident.
     """
     if score.error is not None:
-        return score if isinstance(score.error, str) else replace(score, error=str(score.error))
+        notes = {text(name): text(note) for name, note in score.notes.items()}
+        return Score.failed(text(score.error), notes)
     if flaw := _flaw(score, objectives):
         return Score.failed(f"invalid: {flaw}")
-    plain = {type(value) for value in (*score.values, score.violation)} == {float}
-    if plain and type(score.values) is tuple:
-        return score
-    values = tuple(float(value) for value in score.values)
-    return replace(score, values=values, violation=float(score.violation))
+    return replace(
+        score,
+        values=tuple(float(value) for value in score.values),
+        violation=float(score.violation),
+        measures=tuple(float(value) for value in score.measures),
+        metrics={text(name): float(value) for name, value in score.metrics.items()},
+        notes={text(name): text(note) for name, note in score.notes.items()},
+        heritage=score.heritage and dict(sorted(score.heritage.items())),
+    )
+
+
+def text(value: object) -> str:
+    """`value` as text that every file takes: no lone surrogates."""
+    return str(value).encode("utf-8", "backslashreplace").decode()
 
 
 def _flaw(score: Score, objectives: Sequence[Objective]) -> str:
@@ -173,8 +183,8 @@ def _flaw(score: Score, objectives: Sequence[Objective]) -> str:
     if not (_real(score.violation) and _finite(score.violation) and score.violation >= 0):
         return f"violation is {score.violation!r:.60}, expected 0 or more, finite"
     for name, value in score.metrics.items():
-        if not _real(value):
-            return f"metric {name!r} is {value!r:.60}, expected a number"
+        if not _real(value) or (isinstance(value, int) and abs(value) > 2**1023):
+            return f"metric {name!r} is {value!r:.60}, expected a number that float64 holds"
     notes: Mapping[str, object] = score.notes
     for name, note in notes.items():
         if not isinstance(note, str):
@@ -186,13 +196,19 @@ def _flaw(score: Score, objectives: Sequence[Objective]) -> str:
         isinstance(samples, tuple) and len(samples) == len(names) and all(map(_is_row, samples))
     ):
         return "samples is not one array (n_i,) an objective"
-    if not all(isinstance(array, np.ndarray) for array in (score.heritage or {}).values()):
-        return "heritage holds something that is no numpy array"
+    for name, array in (score.heritage or {}).items():
+        if not (isinstance(name, str) and isinstance(array, np.ndarray) and _stored(array)):
+            return f"heritage[{name!r:.60}] is no numpy array of numbers under a name"
     return ""
 
 
 def _is_row(value: object) -> TypeGuard[np.ndarray]:
-    return isinstance(value, np.ndarray) and value.ndim == 1
+    return isinstance(value, np.ndarray) and value.ndim == 1 and _stored(value)
+
+
+def _stored(array: np.ndarray) -> bool:
+    """Whether safetensors holds its dtype."""
+    return array.dtype.kind in "biuf" and array.dtype.itemsize <= 8
 
 
 def _real(value: object) -> bool:

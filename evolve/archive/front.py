@@ -20,7 +20,7 @@ class Front(Generic[G]):
     def __init__(self, objectives: Sequence[Objective]) -> None:
         self.objectives = tuple(objectives)
         self.records: list[Record[G]] = []
-        self._costs = np.empty((0, len(self.objectives)))  # (front, m), row by row
+        self._costs = np.empty((len(self.objectives), 0))  # (m, front): compared along the front
         self._digests: set[str] = set()
         self._rung = 0  # of all its records
 
@@ -42,22 +42,20 @@ class Front(Generic[G]):
         if self.records and record.rung < self._rung:
             return False
         if self.records and record.rung > self._rung:
-            self.records, self._digests, self._costs = [], set(), self._costs[:0]
+            self.records, self._digests, self._costs = [], set(), self._costs[:, :0]
         if record.digest in self._digests:
             return False  # a twin: the first to be born keeps its place and the credit
-        new = costs([record.score], self.objectives)
-        if ((self._costs <= new).all(1) & (self._costs < new).any(1)).any():
+        new = costs([record.score], self.objectives).T
+        if ((self._costs <= new).all(0) & (self._costs < new).any(0)).any():
             return False
-        beaten = np.asarray((new <= self._costs).all(1) & (new < self._costs).any(1))
+        beaten = np.asarray((new <= self._costs).all(0) & (new < self._costs).any(0))
         if beaten.any():
-            self.records = [
-                other for other, lost in zip(self.records, beaten.tolist()) if not lost
-            ]
-            self._digests = {other.digest for other in self.records}
-            self._costs = self._costs[~beaten]
+            for i in reversed(np.flatnonzero(beaten).tolist()):  # mostly few, of many
+                self._digests.remove(self.records.pop(i).digest)
+            self._costs = self._costs[:, ~beaten]
         self.records.append(record)
         self._digests.add(record.digest)
-        self._costs = np.concatenate([self._costs, new])
+        self._costs = np.concatenate([self._costs, new], axis=1)
         self._rung = record.rung
         return True
 
@@ -65,7 +63,7 @@ class Front(Generic[G]):
         """Become the front that had these `records`, in that order: they are not compared."""
         self.records = list(records)
         self._digests = {record.digest for record in records}
-        self._costs = costs([record.score for record in records], self.objectives)
+        self._costs = costs([record.score for record in records], self.objectives).T.copy()
         self._rung = records[0].rung if records else 0
 
     def best(self, objective: str) -> Record[G]:
@@ -88,4 +86,4 @@ class Front(Generic[G]):
     def _table(self) -> np.ndarray:
         if not self.records:
             raise ValueError("The front is empty: no feasible record was scored.")
-        return self._costs
+        return np.ascontiguousarray(self._costs.T)

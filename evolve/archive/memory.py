@@ -7,12 +7,17 @@ are; anything else cannot be written down.
 from __future__ import annotations
 
 import importlib
+import sys
 from collections.abc import Mapping
 from dataclasses import is_dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from evolve.genome import Packed
+
+if TYPE_CHECKING:
+    import torch
 
 
 def pack_memory(memory: object | None) -> Packed | None:
@@ -21,16 +26,27 @@ def pack_memory(memory: object | None) -> Packed | None:
 
     if memory is None:
         return Packed({}, {})
-    if not is_dataclass(memory):
+    cls = type(memory)
+    if not is_dataclass(memory) or vars(sys.modules[cls.__module__]).get(cls.__qualname__) != cls:
         return None
-    parts: Mapping[str, object] = vars(memory)
+    try:
+        parts: Mapping[str, object] = vars(memory)
+    except TypeError:  # it has slots
+        return None
     arrays: dict[str, np.ndarray] = {}
     for name, part in parts.items():
-        if not isinstance(part, torch.Tensor) or part.device.type != "cpu":
+        if not isinstance(part, torch.Tensor) or not _plain(part):
             return None
         arrays[name] = part.numpy()
-    cls = type(memory)
     return Packed({"class": f"{cls.__module__}:{cls.__qualname__}"}, arrays)
+
+
+def _plain(tensor: torch.Tensor) -> bool:
+    """Whether it is NumPy's as it is."""
+    import torch
+
+    whole = tensor.dtype in (torch.bool, torch.int32, torch.int64, torch.float32, torch.float64)
+    return whole and tensor.device.type == "cpu" and not tensor.requires_grad
 
 
 def unpack_memory(packed: Packed) -> object | None:

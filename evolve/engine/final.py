@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -11,7 +12,7 @@ from evolve.archive.front import Front
 from evolve.engine.workers import Job, Workers, failed, packed
 from evolve.errors import ExperimentError
 from evolve.experiment import Experiment
-from evolve.failure import kind_of_error
+from evolve.failure import Failure, kind_of_error
 from evolve.genome import Genome, digest
 from evolve.score import Score, costs, needs_at, violations
 from evolve.store.ledger import Ledger
@@ -106,18 +107,25 @@ def _score(
         for i, genome in enumerate(wanted.values())
     ]
     order, done = list(wanted.values()), set[int]()
+    flying: dict[int, Job] = {}  # by place
+    failures: Counter[tuple[int, Failure]] = Counter()
     while len(done) < len(order):
         while queue and workers.free(needs):
-            workers.submit(queue.pop(0))
+            job = queue.pop(0)
+            flying[job.births[0]] = job
+            workers.submit(job)
         for outcome in workers.wait():
-            task, answer = outcome.task, outcome.answer
-            if not isinstance(task, Job) or task.fitness != which or task.births[0] in done:
-                continue  # a result that came late
-            (place,), (attempt,) = task.births, task.attempts
+            answer, place = outcome.answer, outcome.task.births[0]
+            if (task := flying.get(place)) is not outcome.task:
+                continue  # a result that came late, perhaps of the loop's
+            del flying[place]
+            (attempt,) = task.attempts
             score = answer.scores[0] if answer.scores else failed(answer)
-            tries = experiment.policy.tries
-            if score.error is not None and attempt < tries(kind_of_error(score.error)):
-                queue.append(replace(task, attempts=(attempt + 1,)))
-                continue
+            if score.error is not None:
+                failure = kind_of_error(score.error)
+                failures[place, failure] += 1
+                if failures[place, failure] < experiment.policy.tries(failure):
+                    queue.append(replace(task, attempts=(attempt + 1,)))
+                    continue
             ledger.finally_scored(split, order[place], score, answer.seconds)
             done.add(place)

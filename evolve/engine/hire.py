@@ -57,7 +57,7 @@ def hire(
     return RayWorkers(
         packed_for(fitnesses, code),
         options.workers,
-        needs=needs_at(experiment.fitness, 0),
+        needs=[needs_at(each, rung) for each in fitnesses for rung in range(len(each.rungs))],
         address=options.address,
         elastic=options.elastic,
         patient=patient,

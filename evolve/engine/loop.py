@@ -84,9 +84,10 @@ class Loop:
         self._replay()
         outcomes: list[Outcome] = []
         while True:
-            with self.ledger.together():  # one transaction a turn
+            with self.ledger.together():  # kept whatever the search makes of it
                 for outcome in outcomes:
                     self._settle(outcome)
+            with self.ledger.together():  # one transaction a turn
                 while self._commit():
                     self._place_all(self._ask())
                 tasks = self._tasks() if self.told < self.births else []
@@ -299,7 +300,8 @@ class Loop:
         """Queue a failed batch again: halves if it was too large, else one by one."""
         most = 1
         if failure is Failure.OUT_OF_MEMORY:
-            self._most = most = (len(births) + 1) // 2
+            most = (len(births) + 1) // 2
+            self._most = most if self._most is None else min(most, self._most)
         parts = [births[i : i + most] for i in range(0, len(births), most)]
         self._queues.of(needs).extendleft(reversed(parts))
 

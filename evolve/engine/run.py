@@ -239,4 +239,6 @@ def _same(now: Mapping[str, Json], ledger: Ledger, accept: bool) -> None:
             "--accept-changes."
         )
     if known and accept:
+        if now["code_sha256"] != then["code_sha256"]:
+            ledger.forget_snapshots()  # they are of the search as it was written before
         ledger.set_fact("code_sha256", now["code_sha256"])

@@ -20,7 +20,7 @@ import numpy as np
 from evolve.errors import Infertile
 from evolve.failure import Failure
 from evolve.genome import Genome, Packed, class_of, digest, kind_of
-from evolve.score import Fitness, Needs, Record, Score, checked
+from evolve.score import Fitness, Needs, Record, Score, checked, text
 from evolve.streams import Stream, rng_for
 from evolve.variation import Operator
 
@@ -122,7 +122,7 @@ def sent(record: Record[Genome]) -> Record[Any]:
 def unpacked(traveller: Child) -> Genome:
     """The genome that `packed` took apart, sharing no array with it."""
     kind, content = traveller
-    arrays = {name: np.array(array) for name, array in content.arrays.items()}
+    arrays = {name: np.array(content.arrays[name]) for name in sorted(content.arrays)}
     return class_of(kind).unpack(Packed(content.facts, arrays))
 
 
@@ -142,10 +142,12 @@ def answered(fitnesses: Sequence[Fitness[Any]], task: Task) -> Answer:
         answer = Answer(failure=Failure.OUT_OF_MEMORY, detail=traceback.format_exc())
     except Infertile as error:
         answer = Answer(failure=Failure.INFERTILE, detail=str(error))
-    except (Exception, SystemExit) as error:  # a fitness that calls sys.exit ends itself only
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # sys.exit, a panic in Rust: it ends itself only
         kind = Failure.OUT_OF_MEMORY if _is_memory(error) else Failure.EXCEPTION
         answer = Answer(failure=kind, detail=traceback.format_exc())
-    return replace(answer, seconds=time.perf_counter() - start)
+    return replace(answer, detail=text(answer.detail), seconds=time.perf_counter() - start)
 
 
 def _scored(fitnesses: Sequence[Fitness[Any]], job: Job) -> Answer:

@@ -263,10 +263,7 @@ class Ledger:
     # --- snapshots of a search ---------------------------------------------------------------
 
     def set_snapshot(self, order: int, packed: Packed) -> None:
-        """Write what a search is after `order` scores were told; forget most of the older ones.
-
-        Kept are the two newest, and of the others one for each doubling of their age.
-        """
+        """Write what a search is after `order` scores were told; forgets most older ones."""
         with self._transaction():
             key = self.vault.put(packed.arrays) if packed.arrays else None
             self._database.execute(
@@ -277,6 +274,11 @@ class Ledger:
                 "DELETE FROM snapshot WHERE commit_order = ?",
                 [(each,) for each in crowded(self.snapshots())],
             )
+
+    def forget_snapshots(self) -> None:
+        """Remove every snapshot: the search is told everything again."""
+        with self._transaction():
+            self._database.execute("DELETE FROM snapshot")
 
     def snapshots(self) -> list[int]:
         """The orders that have a snapshot, ascending."""

@@ -83,7 +83,7 @@ class Vault:
                 f"The payload {key[:12]} in {self.where} was changed or truncated; "
                 "restore the run directory from a copy."
             )
-        return dict(load(payload))
+        return dict(sorted(load(payload).items()))  # safetensors gives them in any order
 
     def _row(self, key: str) -> bytes | None:
         row = self._database.execute("SELECT data FROM payload WHERE key = ?", (key,)).fetchone()

@@ -52,7 +52,7 @@ class FitnessContract:
             assert len(scores) == len(genomes)
             for score in scores:
                 assert score.error is None, score.error
-                assert checked(score, fitness.objectives) is score
+                assert checked(score, fitness.objectives).error is None
                 numbers = [*score.values, score.violation, *score.metrics.values()]
                 assert all(type(number) is float for number in numbers)
                 assert all(math.isfinite(value) for value in score.metrics.values())

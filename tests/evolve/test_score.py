@@ -31,13 +31,37 @@ def test_violations_of_failures_are_infinite() -> None:
 
 
 def test_a_good_score_passes_as_it_is() -> None:
-    score = Score((1.0, -2.5), violation=0.5, metrics={"bytes": 3})
-    assert checked(score, FG) is score
+    score = Score((1.0, -2.5), violation=0.5, metrics={"bytes": 3.0}, notes={"a": "b"})
+    found = checked(score, FG)
+    assert {**vars(found)} == {**vars(score)}
 
 
 def test_a_failed_score_passes_whatever_it_holds() -> None:
-    score = Score((math.nan,), error="exception: x")
-    assert checked(score, FG) is score
+    score = Score((math.nan,), notes={"log": "text"}, error="exception: x")
+    found = checked(score, FG)
+    assert (found.values, found.error, found.notes) == ((), "exception: x", {"log": "text"})
+
+
+def test_what_is_told_live_is_what_a_replay_tells() -> None:
+    measures: Any = (np.float32(0.5), 2)
+    heritage = {"z": np.zeros(2), "a": np.ones(3)}
+    score = Score((1.0,), metrics={"n": 3}, measures=measures, heritage=heritage)
+    found = checked(score, F)
+    assert (type(found.metrics["n"]), *map(type, found.measures)) == (float, float, float)
+    assert found.heritage is not None
+    assert list(found.heritage) == ["a", "z"]
+
+
+@pytest.mark.parametrize("words", ["\ud800 alone", "plain"])
+def test_text_is_text_that_files_take(words: str) -> None:
+    found = checked(Score((), error=f"exception: {words}", notes={"why": words}), F)
+    assert str(found.error).encode().startswith(b"exception: ")
+    assert found.notes["why"].encode()
+
+
+def test_notes_of_a_failure_may_be_anything() -> None:
+    notes: Any = {"count": 3, 4: None}
+    assert checked(Score.failed("exception: x", notes), F).notes == {"count": "3", "4": "None"}
 
 
 def test_an_exception_as_error_becomes_its_text() -> None:
@@ -112,10 +136,12 @@ def test_a_violation_is_zero_or_more_and_finite(violation: Any) -> None:
     assert error == f"invalid: violation is {violation!r}, expected 0 or more, finite"
 
 
-@pytest.mark.parametrize("value", [None, True, "x", [1.0]])
+@pytest.mark.parametrize("value", [None, True, "x", [1.0], 10**400])
 def test_metrics_are_numbers(value: Any) -> None:
     error = checked(Score((1.0,), metrics={"size": value}), F).error
-    assert error == f"invalid: metric 'size' is {value!r}, expected a number"
+    assert (
+        error == f"invalid: metric 'size' is {value!r:.60}, expected a number that float64 holds"
+    )
 
 
 def test_a_metric_may_overflow() -> None:
@@ -137,8 +163,12 @@ def test_samples_are_one_row_an_objective(samples: Any) -> None:
         ({"measures": (math.nan,)}, "invalid: measures is (nan,), expected finite numbers"),
         ({"measures": (None,)}, "invalid: measures is (None,), expected finite numbers"),
         (
+            {"heritage": {"w": np.array(["text"])}},
+            "invalid: heritage['w'] is no numpy array of numbers under a name",
+        ),
+        (
             {"heritage": {"w": torch.zeros(2, requires_grad=True)}},
-            "invalid: heritage holds something that is no numpy array",
+            "invalid: heritage['w'] is no numpy array of numbers under a name",
         ),
     ],
 )

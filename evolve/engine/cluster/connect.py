@@ -6,6 +6,7 @@ import logging
 import math
 import os
 import socket
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ MEND = (
 )
 
 
-def connect(address: str | None, count: int, needs: Needs) -> None:
+def connect(address: str | None, count: int, needs: Sequence[Needs]) -> None:
     """Start a Ray for this run on this machine (None), or join the one at `address`.
 
     Raises `WorkerError`.
@@ -35,7 +36,8 @@ def connect(address: str | None, count: int, needs: Needs) -> None:
     # `log_to_driver` says (2.60); this is the only switch that holds once ray is imported.
     worker: Any = ray._private.worker
     worker._worker_logs_enabled = False
-    cpus = max(os.cpu_count() or 1, math.ceil(count * needs.cpus)) if local else None
+    most = max(each.cpus for each in needs)
+    cpus = max(os.cpu_count() or 1, math.ceil(count * most)) if local else None
     try:
         ray.init(
             address="local" if local else address,
@@ -50,9 +52,12 @@ def connect(address: str | None, count: int, needs: Needs) -> None:
         raise WorkerError(f"Ray cannot be reached {where}: {error}. {MEND}") from error
 
 
-def _times(needs: Needs, count: int) -> dict[str, float]:
+def _times(needs: Sequence[Needs], count: int) -> dict[str, float]:
     """Custom resources of a cluster of our own: as many as our workers take."""
-    return {name: each * count for name, each in needs.custom.items()}
+    found: dict[str, float] = {}
+    for name, amount in [pair for each in needs for pair in each.custom.items()]:
+        found[name] = max(found.get(name, 0.0), amount * count)
+    return found
 
 
 def _reach(address: str) -> None:

@@ -41,7 +41,7 @@ class Place:
 
     pid: int
     node: str  # Ray's id of it
-    host: str
+    host: str  # as `host` names it
 
 
 class Evaluator:
@@ -71,7 +71,7 @@ class Evaluator:
         """Where this is, once the fitnesses are there."""
         import ray
 
-        return Place(os.getpid(), ray.get_runtime_context().get_node_id(), socket.gethostname())
+        return Place(os.getpid(), ray.get_runtime_context().get_node_id(), host())
 
     def answer(self, task: Task) -> Answer:
         """What becomes of `task`."""
@@ -88,6 +88,11 @@ class Evaluator:
         self._busy.acquire(timeout=20 * ORPHANED)  # what it does may end, and say so
         time.sleep(1.0)
         os._exit(1)
+
+
+def host() -> str:
+    """This machine, or container: where a process id means the same process."""
+    return f"{socket.gethostname()} {os.readlink('/proc/self/ns/pid')}"
 
 
 def home() -> str:

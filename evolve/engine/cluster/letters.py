@@ -35,7 +35,10 @@ class Letters:
     def __init__(self, host: str) -> None:
         self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self._socket.setblocking(False)
-        self._socket.bind((host, 0))
+        try:
+            self._socket.bind((host, 0))
+        except OSError:  # Ray's name for this node is none of its own: listen everywhere
+            self._socket.bind(("", 0))
         self.address = Address(host, self._socket.getsockname()[1], secrets.token_hex(8))
         self._expected: dict[str, tuple[Task, str]] = {}
 

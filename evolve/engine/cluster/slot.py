@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import time
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from evolve.engine.cluster.evaluator import Evaluator, Place
+from evolve.engine.cluster.evaluator import Evaluator, Place, host
 from evolve.engine.cluster.nodes import demand
 from evolve.engine.states import WorkerState, step
 from evolve.engine.workers import Task, pinned
@@ -100,7 +99,7 @@ class Slot:
 
 def kill_here(place: Place) -> None:
     """Kill a worker of this machine at once: for a stopped process Ray takes five seconds."""
-    if place.host != socket.gethostname():
+    if place.host != host():
         return
     with suppress(OSError):
         if Path(f"/proc/{place.pid}/cmdline").read_bytes().startswith(b"ray::"):

@@ -52,7 +52,10 @@ class _Pool:
 
 
 class RayWorkers:
-    """`count` workers a pool, as far as the cluster has room; the first pool is of `needs`.
+    """`count` workers a pool, as far as the cluster has room.
+
+    `needs`: of all tasks known beforehand; the first pool is of needs[0], the others begin when
+    their first task comes.
 
     `address`: None starts a cluster for this run on this machine, and stops it; "auto" or
     HOST:PORT joins one. A process that is already connected stays connected. `elastic`: nodes
@@ -65,7 +68,7 @@ class RayWorkers:
         luggage: Luggage,
         count: int,
         *,
-        needs: Needs,
+        needs: Sequence[Needs],
         address: str | None = None,
         elastic: bool = False,
         patient: bool = True,
@@ -79,6 +82,7 @@ class RayWorkers:
         self._pools: list[_Pool] = []
         self._made = 0  # actors
         self._failed_setups = 0  # since a worker was ready
+        self._ever_ready = False
         self._look_at = 0.0
         self._room = -1
         self._owns = not ray.is_initialized()
@@ -90,7 +94,11 @@ class RayWorkers:
             address_of: Any = ray.util.get_node_ip_address
             self._letters = Letters(address_of())
             self._luggage: Any = ray.put(replace(luggage, post=self._letters.address))
-            self._pool(needs)
+            if not elastic:
+                nodes = list(living().values())
+                for each in needs:
+                    check_feasible(each, nodes)
+            self._pool(needs[0])
             if patient:
                 self._await_start()
         except BaseException:
@@ -122,6 +130,8 @@ class RayWorkers:
                 elif slot.left is not None and slot.left < 0:
                     outcomes += self._passed(slot)
             if outcomes or freed:
+                for pool in self._pools:
+                    pool.wanted = False  # `free` says it anew
                 return outcomes
 
     def close(self) -> None:
@@ -179,7 +189,7 @@ class RayWorkers:
                     f"Workers cannot be set up ({self._failed_setups} failed in a row):\n{words}"
                 ) from None
             return False
-        self._failed_setups = 0
+        self._failed_setups, self._ever_ready = 0, True
         self._tell(slot, "ready", seconds)
         return True
 
@@ -203,10 +213,11 @@ class RayWorkers:
         # Still starting: other work may hold the resources that its node seemed to have.
         limit = slot.limit
         self._lose(slot, f"not ready after {limit:g} s")
-        if not self._any_works:
+        if not self._ever_ready and not self._elastic:
             raise WorkerError(
-                f"No Ray worker was ready after {limit:g} s (Needs.startup); is the cluster busy "
-                "with other work, or does the experiment load its data at import?"
+                f"No Ray worker was ready after {limit:g} s (Needs.startup): the cluster is busy "
+                "with other work, or the experiment loads its data at import. Free the cluster, "
+                "use fewer workers, or raise Needs.startup."
             )
         return []
 
@@ -259,19 +270,29 @@ class RayWorkers:
         if room != self._room:
             self._room = room
             self._observe(Event(Kind.NODES, count=room, detail=f"{len(nodes)} nodes"))
-        while pools := [pool for pool in self._pools if self._has_room(pool, nodes)]:
+        # While a pool that is wanted is short, others do not take what is there.
+        starved = [pool for pool in self._pools if pool.wanted and self._lacks(pool, nodes)]
+        while pools := [
+            pool
+            for pool in self._pools
+            if (pool.wanted or not starved) and self._has_room(pool, nodes)
+        ]:
             pool = min(pools, key=lambda each: each.living)
             slot = next(slot for slot in pool.slots if not slot.lives)
             self._made += 1
             slot.start(f"ray-{self._made}", self._luggage)
             self._tell(slot, "starting")
-        for pool in self._pools:
-            if pool.wanted and pool.living < min(len(pool.slots), fit(pool.needs, nodes)):
+        for pool in starved:
+            if self._lacks(pool, nodes):
                 self._make_room(pool)
+
+    def _lacks(self, pool: _Pool, nodes: Sequence[Resources]) -> bool:
+        """Whether `pool` has fewer workers than it may have if nothing else ran."""
+        return pool.living < min(len(pool.slots), fit(pool.needs, nodes))
 
     def _has_room(self, pool: _Pool, nodes: Sequence[Resources]) -> bool:
         """Whether one more worker of `pool` fits beside all that we have."""
-        if pool.living >= min(len(pool.slots), fit(pool.needs, nodes)):
+        if not self._lacks(pool, nodes):
             return False
         taken = [(each.needs, each.living) for each in self._pools]
         return fit(pool.needs, [left(nodes, taken)]) >= 1
@@ -292,8 +313,8 @@ class RayWorkers:
         """The slot's actor is dead or killed; another takes its place when there is room."""
         self._tell(slot, f"dead: {why}")
         slot.die()
-        # At once after a loss; ever more slowly where set-ups fail.
-        wait = min(60.0, LOOK * 2 ** (self._failed_setups - 1)) if self._failed_setups else 0.0
+        # At once after a loss; ever more slowly while all set-ups fail.
+        wait = LOOK * 2 ** min(self._failed_setups - 1, 5) if self._failed_setups else 0.0
         self._look_at = time.monotonic() + wait
 
     def _tell(self, slot: Slot, state: str, seconds: float | None = None) -> None:

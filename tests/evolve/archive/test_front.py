@@ -63,6 +63,23 @@ def test_the_order_of_arrival_does_not_matter(
     assert set(births(Front.of(records, MIXED))) == set(births(Front.of(turned, MIXED)))
 
 
+@settings(max_examples=100, deadline=None)
+@given(candidates, candidates)
+def test_restored_it_goes_on_as_it_was(
+    before: list[tuple[tuple[float, ...], float, int]],
+    after: list[tuple[tuple[float, ...], float, int]],
+) -> None:
+    rows = [*before, *after]
+    records = [record(n, v, violation=c, rung=r) for n, (v, c, r) in enumerate(rows)]
+    records += [record(n + len(rows), v, n / 1000) for n, (v, _, _) in enumerate(rows)]  # twins
+    cut = len(before)
+    again: Front[Vector] = Front(MIXED)
+    again.restore(Front.of(records[:cut], MIXED).records)
+    for each in records[cut:]:
+        again.add(each)
+    assert births(again) == births(Front.of(records, MIXED))
+
+
 def test_add_says_whether_it_entered() -> None:
     front: Front[Vector] = Front(FG)
     assert front.add(record(0, [1.0, 1.0]))

@@ -159,3 +159,22 @@ def test_an_objective_that_overflows_the_costs_is_no_crash() -> None:
     population.admit([record(n, [v]) for n, v in enumerate([1.7e308, -1.7e308, 0.0])], dice())
     assert births(population) == [1, 2]
     assert Score((1.7e308,)).error is None
+
+
+def test_restored_it_goes_on_as_it_was() -> None:
+    rng = dice()
+    records = [
+        record(n, [float(v)], x=float(x), violation=float(c))
+        for n, (v, x, c) in enumerate(rng.integers(0, 9, (60, 3)) * [1, 1 / 20, 1 / 8])
+    ]
+    records[50] = record(50, [3.0], x=0.3, rung=1)
+    one: Population[Vector] = Population(6, Truncation(), F)
+    for cut in range(len(records)):
+        two: Population[Vector] = Population(6, Truncation(), F)
+        two.restore(one.records, one.memory)
+        for each in (one, two):
+            each.admit(records[cut : cut + 2], dice(cut))
+        assert births(two) == births(one)
+        parents = [each.parents(Tournament(), 4, dice(cut)) for each in (one, two)]
+        assert parents[0] == parents[1]
+    assert births(one) == [50]

@@ -1,4 +1,4 @@
-"""A node where another `operators` shadows ours: its workers are refused with its folder's name."""
+"""A node where another `operators` shadows ours: its workers are refused, with the folder."""
 
 from __future__ import annotations
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -150,6 +152,16 @@ def test_snapshots_come_back(ledger: Ledger) -> None:
     assert found.facts == {"ideal": [0.5]}
     assert np.array_equal(found.arrays["a"], np.arange(INLINE))
     assert ledger.snapshot(10) == Packed({}, {})
+
+
+def test_old_snapshots_thin_out(ledger: Ledger) -> None:
+    for order in range(4, 4_004, 4):
+        ledger.set_snapshot(order, Packed({}, {}))
+        kept = ledger.snapshots()
+        assert kept[-2:] == [order - 4, order][-len(kept) :]  # what a resume begins at
+        ages = [order - each for each in kept]
+        assert len(kept) <= 2 * math.log2(order)
+        assert all(older <= 3 * newer + 4 for older, newer in pairwise(ages))
 
 
 def test_all_is_there_after_closing(ledger: Ledger) -> None:

@@ -14,7 +14,7 @@ from evolve.score import Needs
 @pytest.mark.parametrize("address", ["nowhere", "127.0.0.1", "ray://127.0.0.1", ":x", "host:"])
 def test_what_is_no_address_is_refused(address: str) -> None:
     with pytest.raises(WorkerError, match=r"cannot be reached at .*not auto and not HOST:PORT"):
-        connect(address, 1, Needs())
+        connect(address, 1, [Needs()])
 
 
 def test_a_port_where_nothing_listens_is_refused() -> None:
@@ -22,4 +22,4 @@ def test_a_port_where_nothing_listens_is_refused() -> None:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     with pytest.raises(WorkerError, match=rf"127\.0\.0\.1:{port}: .*refused.*--workers 0"):
-        connect(f"127.0.0.1:{port}", 1, Needs())
+        connect(f"127.0.0.1:{port}", 1, [Needs()])

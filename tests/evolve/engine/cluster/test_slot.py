@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import socket
 import subprocess
 import sys
 import time
 
 import pytest
 
-from evolve.engine.cluster.evaluator import Place
+from evolve.engine.cluster.evaluator import Place, host
 from evolve.engine.cluster.slot import Slot, kill_here
 from evolve.engine.states import WorkerState
 from evolve.score import Needs
@@ -66,11 +65,11 @@ def test_a_busy_slot_takes_no_second_task() -> None:
 def test_only_ray_s_processes_of_this_machine_are_killed() -> None:
     process = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
     try:
-        kill_here(Place(process.pid, "node", socket.gethostname()))  # its name is not a worker's
+        kill_here(Place(process.pid, "node", host()))  # its name is not a worker's
         kill_here(Place(process.pid, "node", "elsewhere"))
         time.sleep(0.1)
         assert process.poll() is None
     finally:
         process.kill()
         process.wait()
-    kill_here(Place(process.pid, "node", socket.gethostname()))  # gone: no error
+    kill_here(Place(process.pid, "node", host()))  # gone: no error

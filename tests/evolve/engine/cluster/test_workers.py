@@ -21,7 +21,7 @@ pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("cluster")]
 
 
 def ray_workers(fitness: object, slots: int) -> RayWorkers:
-    return RayWorkers(packed_for([fitness], snapshot(None)), slots, needs=Needs())  # type: ignore[list-item]
+    return RayWorkers(packed_for([fitness], snapshot(None)), slots, needs=[Needs()])  # type: ignore[list-item]
 
 
 class TestRayWorkers(WorkersContract):
