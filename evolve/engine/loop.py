@@ -254,7 +254,7 @@ class Loop:
             failure = answer.failure
             if score is not None and score.error is not None:
                 failure = kind_of_error(score.error)
-            what = "scored" if score is not None else "varied"
+            what = "varied" if isinstance(task, Variation) else "scored"
             if failure is not None:
                 what = failure if score is not None or n == 1 else f"{failure} in a batch"
             detail = answer.detail if score is None else score.error or ""

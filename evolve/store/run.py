@@ -107,11 +107,6 @@ class Run(Generic[G]):
         return self._read(lambda ledger: ledger.late())
 
     @cached_property
-    def late(self) -> int:
-        """How many attempts had a result that came too late and was refused."""
-        return self._read(lambda ledger: ledger.late())
-
-    @cached_property
     def _front(self) -> Front[G]:
         return Front.of(self.records, self.objectives)
 
