@@ -52,8 +52,11 @@ import os, time
 from pathlib import Path
 
 def leave(seconds):
-    (Path(os.environ["TRACES"]) / f"{os.getppid()}").touch()  # a worker's parent is its raylet
+    traces = Path(os.environ["TRACES"])
+    (traces / f"{os.getppid()}").touch()  # a worker's parent is its raylet
     time.sleep(seconds)
+    while (traces / "hold").exists():
+        time.sleep(0.05)
 """
 
 OURS = re.compile(
@@ -188,9 +191,11 @@ def test_a_node_that_joins_in_the_middle_takes_the_place_of_lost_ones(
     out = tmp_path / "run"
     until(lambda: scored(out) > BIRTHS // 8 and nodes.used() != [], process)
     before = list(nodes.cluster.worker_nodes)
+    (nodes.traces / "hold").touch()  # the head's workers wait, so that the run does not end
     nodes.add()
     for node in before:
         nodes.cluster.remove_node(node, allow_graceful=False)
+    until(lambda: nodes.used() != [], process)
+    (nodes.traces / "hold").unlink()
     finished(process)
     assert evolve.load(out).digest == digest
-    assert nodes.used() != []
