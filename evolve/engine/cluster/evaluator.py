@@ -30,7 +30,7 @@ class Luggage:
     sha256: str  # of the archive
     roots: tuple[str, ...]  # where that code lies on the driver's machine
     evolve_sha256: str  # of the driver's evolve, operators and fitness
-    home: str  # where the driver's are: host and folder
+    home: str  # where the driver's are, as `home` names it
     fitnesses: bytes  # pickled
     post: Address | None = None  # where word of what ended goes
 
@@ -96,10 +96,10 @@ def host() -> str:
 
 
 def home() -> str:
-    """The host, and the folder of evolve on it, of this process."""
+    """The machine, and the folder of evolve on it, of this process."""
     import evolve
 
-    return f"{socket.gethostname()}:{os.path.dirname(evolve.__file__)}"
+    return f"{host()}:{os.path.dirname(evolve.__file__)}"
 
 
 def hold_memory(more: int) -> None:

@@ -55,11 +55,10 @@ class RayWorkers:
     """`count` workers a pool, as far as the cluster has room.
 
     `needs`: of all tasks known beforehand; the first pool is of needs[0], the others begin when
-    their first task comes.
-
-    `address`: None starts a cluster for this run on this machine, and stops it; "auto" or
-    HOST:PORT joins one. A process that is already connected stays connected. `elastic`: nodes
-    that can hold a worker may come later. `patient`: return when the first worker is ready.
+    their first task comes. `address`: None starts a cluster for this run on this machine, and
+    stops it; "auto" or HOST:PORT joins one. A process that is already connected stays connected.
+    `elastic`: nodes that can hold a worker may come later. `patient`: return when the first
+    worker is ready.
     Raises `WorkerError` if the cluster cannot hold one worker, or none can be set up.
     """
 
@@ -182,7 +181,7 @@ class RayWorkers:
             self._failed_setups += 1
             died: Any = ray.exceptions.ActorDiedError
             killed = isinstance(error, died) and not error.actor_init_failed  # from outside, maybe
-            alone = not killed and not self._any_starting
+            alone = not killed and not self._any_lives
             often = self._failed_setups >= max(3, self.slots)
             if (alone or often) and not self._any_works:  # else one node is bad, others serve
                 raise WorkerError(
@@ -253,7 +252,7 @@ class RayWorkers:
         return any(pool.living < len(pool.slots) for pool in self._pools)
 
     @property
-    def _any_starting(self) -> bool:
+    def _any_lives(self) -> bool:
         return any(slot.lives for pool in self._pools for slot in pool.slots)
 
     @property
