@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -54,9 +54,7 @@ from pathlib import Path
 def leave(seconds):
     traces = Path(os.environ["TRACES"])
     (traces / f"{os.getppid()}").touch()  # a worker's parent is its raylet
-    time.sleep(seconds)
-    while (traces / "hold").exists():
-        time.sleep(0.05)
+    time.sleep(1.0 if (traces / "slow").exists() else seconds)
 """
 
 OURS = re.compile(
@@ -71,10 +69,11 @@ OURS = re.compile(
 
 @dataclass(frozen=True)
 class Nodes:
-    """A cluster of a head and two nodes, two CPUs each."""
+    """A cluster of a head and two nodes, two CPUs each, and the drivers that run on it."""
 
     cluster: Any
     traces: Path
+    drivers: list[subprocess.Popen[str]] = field(default_factory=list)
 
     @property
     def address(self) -> str:
@@ -119,6 +118,9 @@ def nodes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Nodes]:
         found.add()
         yield found
     finally:
+        for driver in found.drivers:
+            driver.kill()
+            driver.communicate()
         cluster.shutdown()
 
 
@@ -128,11 +130,13 @@ def command(nodes: Nodes, folder: Path) -> subprocess.Popen[str]:
     (folder / "trace_of_worker.py").write_text(TRACE)
     (folder / "near.py").write_text((ROOT / "experiments" / "dtlz.py").read_text())
     where = ["--address", nodes.address, "--workers", str(WORKERS), "--out", str(folder / "run")]
-    return subprocess.Popen(
+    process = subprocess.Popen(
         [sys.executable, "-m", "evolve.cli", "run", "far.py", *where],
         cwd=folder, env=os.environ | {"PYTHONPATH": str(ROOT)},
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
+    nodes.drivers.append(process)
+    return process
 
 
 def finished(process: subprocess.Popen[str]) -> None:
@@ -191,11 +195,11 @@ def test_a_node_that_joins_in_the_middle_takes_the_place_of_lost_ones(
     out = tmp_path / "run"
     until(lambda: scored(out) > BIRTHS // 8 and nodes.used() != [], process)
     before = list(nodes.cluster.worker_nodes)
-    (nodes.traces / "hold").touch()  # the head's workers wait, so that the run does not end
+    (nodes.traces / "slow").touch()  # so that the run does not end before it is there
     nodes.add()
     for node in before:
         nodes.cluster.remove_node(node, allow_graceful=False)
     until(lambda: nodes.used() != [], process)
-    (nodes.traces / "hold").unlink()
+    (nodes.traces / "slow").unlink()
     finished(process)
     assert evolve.load(out).digest == digest
