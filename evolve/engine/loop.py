@@ -84,13 +84,13 @@ class Loop:
         self._replay()
         outcomes: list[Outcome] = []
         while True:
-            with self.ledger.together():  # kept whatever the search makes of it
+            with self.ledger.together():  # one transaction a turn
                 for outcome in outcomes:
                     self._settle(outcome)
-            with self.ledger.together():  # one transaction a turn
-                while self._commit():
-                    self._place_all(self._ask())
-                tasks = self._tasks() if self.told < self.births else []
+                with self.ledger.apart():  # what is settled stays, whatever the search makes of it
+                    while self._commit():
+                        self._place_all(self._ask())
+                    tasks = self._tasks() if self.told < self.births else []
             for task in tasks:
                 self.workers.submit(task)
             self.turn()

@@ -25,6 +25,7 @@ from evolve.store.lease import Lease
 from evolve.store.making import make, refuse_used
 from evolve.store.reading import Open
 from evolve.store.schema import FORMAT, Stage
+from evolve.store.thinning import crowded
 from evolve.store.vault import Vault
 
 
@@ -104,6 +105,20 @@ class Ledger:
     def together(self) -> AbstractContextManager[None]:
         """Several writes that are there all or not at all, for the price of one."""
         return self._transaction()
+
+    @contextmanager
+    def apart(self) -> Iterator[None]:
+        """Inside `together`: if this part raises, it alone is undone; what came before is kept."""
+        assert self._deep, "apart from what?"
+        self._database.execute("SAVEPOINT apart")
+        try:
+            yield
+        except BaseException:
+            if self._database.in_transaction:  # a full disk has ended it
+                self._database.execute("ROLLBACK TO apart")
+                self._database.commit()
+            raise
+        self._database.execute("RELEASE apart")
 
     def copy_to(self, file: Path) -> None:
         """Copy the ledger as it is now into a new `file`, alone. Raises `sqlite3.Error`."""
@@ -381,18 +396,3 @@ class Ledger:
                 yield
             finally:
                 self._deep = False
-
-
-def crowded(orders: Sequence[int]) -> list[int]:
-    """Of ascending `orders` those that can go: their neighbours are as near as the newest is.
-
-    What stays of n are some 2 log2 n, dense where they are new.
-    """
-    kept = list(orders)
-    i = 1
-    while i < len(kept) - 2:
-        if kept[i + 1] - kept[i - 1] <= kept[-1] - kept[i + 1]:
-            del kept[i]
-        else:
-            i += 1
-    return sorted(set(orders) - set(kept))

@@ -38,10 +38,13 @@ class Truncation:
                 "NSGA2() or NSGA3(das_dennis(n_objectives, divisions)) for several."
             )
         feasible, valid = feasibility(costs, violation)
-        key = costs[:, 0].double().where(feasible, 0.0)
+        rows = torch.randperm(len(costs), generator=generator, device="cpu").to(costs.device)
+        key = costs[:, 0]
+        if bool(feasible.all()):  # nearly always: one sort will do
+            return Selected(rows[key[rows].argsort(stable=True)[:k]])
+        key = key.double().where(feasible, 0.0)
         if violation is not None:
             key = key.where(feasible | ~valid, violation.double())
-        rows = torch.randperm(len(costs), generator=generator, device="cpu").to(costs.device)
         rows = rows[key[rows].argsort(stable=True)]
         group = 2 - valid.long() - feasible.long()  # feasible, infeasible, not finite
         return Selected(rows[group[rows].argsort(stable=True)[:k]])

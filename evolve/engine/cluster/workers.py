@@ -35,6 +35,7 @@ from evolve.errors import WorkerError
 from evolve.failure import Failure
 from evolve.score import Needs
 
+FEW = 4  # pending references: too few for a turn that takes all that are ready to pay
 LOOK = 1.0  # seconds between looks at the nodes while workers are missing
 
 
@@ -163,6 +164,10 @@ class RayWorkers:
         if not pending:
             time.sleep(patience or LOOK)
             return set()
+        if len(pending) <= FEW:  # one call a turn; the longest pending first, so none starves
+            slots.sort(key=lambda slot: slot.since)
+            pending = [slot.pending for slot in slots if slot.pending is not None]
+            return set(ray.wait(pending, num_returns=1, timeout=patience)[0])
         there = ray.wait(pending, num_returns=len(pending), timeout=0)[0]
         return set(there or ray.wait(pending, num_returns=1, timeout=patience)[0])
 

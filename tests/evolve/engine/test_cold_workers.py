@@ -62,7 +62,7 @@ def search() -> Genetic[Vector]:
     )
 
 
-@pytest.mark.slow
+@pytest.mark.soak
 @pytest.mark.ray
 def test_cold_workers_have_no_false_timeouts(tmp_path: Path) -> None:
     experiment = evolve.Experiment("cold", search, Cold(tmp_path), BIRTHS)

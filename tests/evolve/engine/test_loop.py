@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -46,13 +47,12 @@ def drive(
     experiment: Experiment[Vector], out: Path, slots: int = 1, key: int = 0, births: int = 0
 ) -> tuple[str, Shuffled]:
     """Run with workers that answer out of order; the ledger's digest."""
-    ledger = Ledger.create(out, {"name": "test", "births": experiment.births})
-    ledger.begin_epoch({})
-    workers = Shuffled([experiment.fitness], slots, key)
-    Loop(experiment, experiment.search(), ledger, workers, births or experiment.births).run()  # type: ignore[arg-type]
-    found = ledger.digest()
-    ledger.close()
-    return found, workers
+    births = births or experiment.births
+    with closing(Ledger.create(out, {"name": "test", "births": births})) as ledger:
+        ledger.begin_epoch({})
+        workers = Shuffled([experiment.fitness], slots, key)
+        Loop(experiment, experiment.search(), ledger, workers, births).run()  # type: ignore[arg-type]
+        return ledger.digest(), workers
 
 
 def test_ordered_mode_does_not_depend_on_the_order_of_answers(tmp_path: Path) -> None:
@@ -243,3 +243,31 @@ def test_an_evaluation_that_returns_no_list_of_scores_is_invalid(tmp_path: Path)
     experiment = replace(unruly("x", tmp_path, births=3), fitness=Wrong())
     run = evolve.run(experiment, tmp_path / "run")
     assert all("2 scores for 1 genomes" in str(record.score.error) for record in run.records)
+
+
+def test_a_score_is_kept_when_the_search_fails_over_it(tmp_path: Path) -> None:
+    class Fails:
+        def __init__(self) -> None:
+            self.inner = dtlz_search()
+
+        def seen(self, birth: int) -> int:
+            return self.inner.seen(birth)
+
+        def ask(self, birth: int, rng: np.random.Generator) -> object:
+            return self.inner.ask(birth, rng)
+
+        def tell(self, record: Record[Vector], rng: np.random.Generator) -> None:
+            if record.birth == 5:
+                raise ZeroDivisionError("in tell")
+            self.inner.tell(record, rng)
+
+        @property
+        def elites(self) -> object:
+            return self.inner.elites
+
+    broken = replace(dtlz(20), search=Fails)
+    with pytest.raises(ZeroDivisionError):
+        drive(broken, tmp_path / "run")
+    with closing(Ledger.open(tmp_path / "run", write=False)) as ledger:
+        assert ledger.told() == 5
+        assert ledger.outcomes()["scored"] == 6

@@ -25,7 +25,7 @@ shadow = Path(sys.argv[1]) / "shadow"
 cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
 path = os.environ["PYTHONPATH"]
 os.environ["PYTHONPATH"] = f"{shadow}:{path}"  # of this node's processes only
-cluster.add_node(num_cpus=1)
+shadowed = cluster.add_node(num_cpus=1)
 os.environ["PYTHONPATH"] = path
 try:
     evolve.run(dtlz(20), Path(sys.argv[1]) / "run", workers=1, address=cluster.address)
@@ -33,7 +33,8 @@ except evolve.EvolveError as error:
     print(error)
 os.environ["PYTHONPATH"] = path
 cluster.add_node(num_cpus=1)
-cluster.remove_node(list(cluster.worker_nodes)[0])
+cluster.remove_node(shadowed)
+cluster.wait_for_nodes()  # until its death is known
 run = evolve.run(dtlz(20), Path(sys.argv[1]) / "run", workers=1, address=cluster.address)
 print("told", len(run.records))
 import ray

@@ -143,6 +143,18 @@ def test_written_together_is_written_all_or_not_at_all(ledger: Ledger) -> None:
         assert reader.births() == 2
 
 
+def test_what_is_written_apart_is_undone_alone(ledger: Ledger) -> None:
+    with pytest.raises(RuntimeError, match="in the middle"), ledger.together():  # noqa: PT012
+        ledger.born(0, Proposal(vector(0.1)))
+        with ledger.apart():
+            ledger.born(1, Proposal(vector(0.2)))
+            raise RuntimeError("in the middle")
+    assert ledger.births() == 1
+    with ledger.together(), ledger.apart():
+        ledger.born(1, Proposal(vector(0.2)))
+    assert ledger.births() == 2
+
+
 def test_snapshots_come_back(ledger: Ledger) -> None:
     ledger.set_snapshot(20, Packed({"ideal": [float("inf"), 1.5]}, {"a": np.arange(3)}))
     ledger.set_snapshot(10, Packed({}, {}))
