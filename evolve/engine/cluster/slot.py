@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from evolve.engine.cluster.evaluator import Evaluator, Place, host
+from evolve.engine.cluster.evaluator import Evaluator, Place, host, sealed
 from evolve.engine.cluster.nodes import demand
 from evolve.engine.states import WorkerState, step
 from evolve.engine.workers import Task, pinned
@@ -56,7 +56,7 @@ class Slot:
 
     def send(self, task: Task) -> None:
         """Give it a task; its clock starts."""
-        self.task, self.pending = task, self.actor.answer.remote(task)
+        self.task, self.pending = task, self.actor.answer.remote(sealed(task))
         self._move(WorkerState.BUSY)
 
     def done(self) -> None:

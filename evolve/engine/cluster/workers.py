@@ -9,6 +9,7 @@ afterwards (a node that was cut off and thaws) comes back too, and the ledger re
 from __future__ import annotations
 
 import contextlib
+import pickle
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -201,7 +202,7 @@ class RayWorkers:
         import ray
 
         try:
-            answer: Answer = ray.get(slot.pending)
+            answer: Answer = pickle.loads(ray.get(slot.pending))
         except ray.exceptions.RayError as error:
             failure, words = end_of(error, slot.place)
             return self._given_up(slot, task, failure, words)
