@@ -10,6 +10,7 @@ import importlib.util
 import sys
 import traceback
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from evolve import guard
@@ -17,9 +18,38 @@ from evolve.errors import ExperimentError
 from evolve.experiment import Experiment
 
 
-def load_experiment(path: Path) -> Experiment[Any]:
-    """The value named `experiment` in the file `path`. Raises `ExperimentError`."""
-    path = path.resolve()
+def file_of(path: Path) -> Path:
+    """`path` without the `:NAME` that may follow it."""
+    return path.with_name(path.name.partition(":")[0])
+
+
+def load_experiment(path: Path, called: str | None = None) -> Experiment[Any]:
+    """The experiment in the file `path`: its value `experiment`, or NAME of `FILE.py:NAME`.
+
+    `called`: the one whose own name that is comes first, whatever value holds it. Raises
+    `ExperimentError`.
+    """
+    value = path.name.partition(":")[2] or "experiment"
+    path = file_of(path).resolve()
+    values = vars(_imported(path))
+    there = {name: each for name, each in values.items() if isinstance(each, Experiment)}
+    for each in there.values():
+        if called is not None and each.name == called:
+            return each
+    if value not in there:
+        what = f"has no `{value}`"
+        if values.get(value) is not None:
+            what = f"`{value}` is a {type(values[value])!r}"
+        others = ", ".join(f"{path.name}:{name}" for name in there)
+        raise ExperimentError(
+            f"{path}: {what}; define `{value} = Experiment(name=..., search=..., fitness=..., "
+            f"births=...)` at top level{', or run ' + others if others else ''}."
+        )
+    return there[value]
+
+
+def _imported(path: Path) -> ModuleType:
+    """The file at `path` as a module."""
     if not path.is_file() or path.suffix != ".py":
         raise ExperimentError(f"{path} is not a Python file; give the path of an experiment.")
     if not path.stem.isidentifier():
@@ -35,19 +65,11 @@ def load_experiment(path: Path) -> Experiment[Any]:
     except ImportError as error:
         raise ExperimentError(f"{path} cannot be run: {error}") from error
     try:
-        module = importlib.import_module(path.stem)
+        return importlib.import_module(path.stem)
     except Exception as error:
         raise ExperimentError(
             f"{path} cannot be imported: {type(error).__name__}: {error}{_line(path, error)}"
         ) from error
-    found = vars(module).get("experiment")
-    if not isinstance(found, Experiment):
-        what = "has no `experiment`" if found is None else f"`experiment` is a {type(found)!r}"
-        raise ExperimentError(
-            f"{path}: {what}; define `experiment = Experiment(name=..., search=..., "
-            "fitness=..., births=...)` at top level."
-        )
-    return found
 
 
 def _line(path: Path, error: Exception) -> str:

@@ -98,7 +98,8 @@ def sealed(task: Task) -> bytes:
         return pickle.dumps(task, pickle.HIGHEST_PROTOCOL)
     import ray.cloudpickle
 
-    found: bytes = ray.cloudpickle.dumps(task)  # an operator may be anything
+    dumps: Any = ray.cloudpickle.dumps
+    found: bytes = dumps(task)  # an operator may be anything
     return found
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from evolve.engine.source import load_experiment
+from evolve.engine.source import file_of, load_experiment
 from evolve.errors import ExperimentError
 
 GOOD = """
@@ -164,3 +164,22 @@ def test_packages_that_shadow_ours_are_found(tmp_path: Path) -> None:
 
 def ours(name: str) -> bool:
     return name.partition(".")[0] == "operators"
+
+
+def test_another_value_is_loaded_by_its_name(tmp_path: Path) -> None:
+    text = f"{GOOD.format(7)}longer = dtlz(9)\n"
+    path = written(tmp_path, "trial_of_two.py", text)
+    named = path.with_name("trial_of_two.py:longer")
+    assert load_experiment(path).births == 7
+    assert load_experiment(named).births == 9
+    assert file_of(named) == file_of(path) == path
+    wrong = path.with_name("trial_of_two.py:shorter")
+    assert "has no `shorter`" in refused(wrong)
+    assert "run trial_of_two.py:experiment, trial_of_two.py:longer" in refused(wrong)
+
+
+def test_an_experiment_is_found_by_its_own_name(tmp_path: Path) -> None:
+    text = f"from dataclasses import replace\n{GOOD.format(7)}other = replace(dtlz(9), name='x')\n"
+    path = written(tmp_path, "trial_of_names.py", text)
+    assert load_experiment(path, called="x").births == 9
+    assert load_experiment(path, called="unknown").births == 7
