@@ -200,14 +200,22 @@ def _header(file: Path) -> dict[str, Any]:
 def _digest(files: Iterable[Path]) -> str:
     content = hashlib.sha256()
     for file in files:
-        try:
-            stat = file.stat()
-            content.update(f"{file.name} {_sha256(file, stat.st_size, stat.st_mtime_ns)}".encode())
-        except OSError as error:
-            raise CheckpointError(
-                f"{file} cannot be read ({error.strerror}); make it readable, or fetch it again."
-            ) from error
+        content.update(f"{file.name} {file_sha256(file)}".encode())
     return content.hexdigest()
+
+
+def file_sha256(file: Path) -> str:
+    """sha256 (hex) of `file`, read once per (path, size, modification time).
+
+    Raises `CheckpointError`.
+    """
+    try:
+        stat = file.stat()
+        return _sha256(file, stat.st_size, stat.st_mtime_ns)
+    except OSError as error:
+        raise CheckpointError(
+            f"{file} cannot be read ({error.strerror}); make it readable, or fetch it again."
+        ) from error
 
 
 @lru_cache(maxsize=4096)
