@@ -17,6 +17,7 @@ from rich.console import Console
 
 from evolve.engine.hire import Options
 from evolve.errors import EvolveError, StoreError
+from evolve.levels.cli import levels_app
 
 app = typer.Typer(
     add_completion=False,
@@ -25,7 +26,10 @@ app = typer.Typer(
     help="Evolve model weights, compression profiles and architectures.",
 )
 
-File = Annotated[Path, typer.Argument(metavar="EXPERIMENT.py", help="Defines `experiment`.")]
+File = Annotated[
+    Path,
+    typer.Argument(metavar="FILE.py[:NAME]", help="Defines `experiment`, or others by NAME."),
+]
 RunPath = Annotated[Path, typer.Argument(metavar="RUN", help="The directory of a run.")]
 Births = Annotated[int | None, typer.Option(min=1, help="Births instead of the experiment's.")]
 WorkersOption = Annotated[
@@ -58,7 +62,7 @@ def run(
     ] = None,
 ) -> None:
     """Run an experiment to its last birth, test the picks, export the winner."""
-    from evolve.engine.source import load_experiment
+    from evolve.engine.source import file_of, load_experiment
 
     experiment = load_experiment(file)
     experiment = replace(
@@ -67,7 +71,7 @@ def run(
         seed=experiment.seed if seed is None else seed,
     )
     options = Options(_workers(workers, experiment), address, elastic, backup, vault)
-    _conduct(experiment, out or Path("runs") / experiment.name, file, options)
+    _conduct(experiment, out or Path("runs") / experiment.name, file_of(file), options)
 
 
 @app.command()
@@ -102,7 +106,7 @@ def resume(
             "--file."
         )
     experiment = replace(
-        load_experiment(file),
+        load_experiment(file, called=str(facts["name"])),
         seed=int(cast("int", facts["seed"])),
         births=births or int(cast("int", facts["births"])),
     )
@@ -114,11 +118,11 @@ def resume(
 def check(file: File, workers: WorkersOption = None, address: Address = None) -> None:
     """Find out everything that can be known before work; score one candidate in a worker."""
     from evolve.engine.check import examine
-    from evolve.engine.source import load_experiment
+    from evolve.engine.source import file_of, load_experiment
 
     experiment = load_experiment(file)
     options = Options(_workers(workers, experiment), address)
-    for line in examine(experiment, file, options):
+    for line in examine(experiment, file_of(file), options):
         _line(line)
 
 
@@ -154,6 +158,7 @@ def export(
     """Write a candidate of a run as what other tools load."""
     from evolve.engine.story import story
     from evolve.export import exporter_for
+    from evolve.export.card import notes
 
     found = _load(path)
     record = found.pick(pick)
@@ -161,9 +166,12 @@ def export(
     exporter = _own_exporter(found) or exporter_for(record.genome)
     exporter.export(record, target, story(found, record))
     _line(f"Exported birth {record.birth} to {target}")
+    for note in notes(target):
+        _line(f"Note: {note}")
 
 
 OUT = Console(highlight=False)  # replaced by `main`: the real stdout
+app.add_typer(levels_app(lambda: OUT), name="levels")
 
 
 def main() -> None:
@@ -222,6 +230,7 @@ def _conduct(
 
 
 def _finish(found: Any, out: Path, seconds: float) -> None:
+    from evolve.export.card import notes
     from evolve.report.picture import picture
     from evolve.report.show import failures, show_final
 
@@ -235,6 +244,8 @@ def _finish(found: Any, out: Path, seconds: float) -> None:
     _line(drawn)
     if (out / "export").exists():
         _line(f"The knee is exported to {out / 'export'}")
+        for note in notes(out / "export"):
+            _line(f"Note: {note}")
     _line(f"More: evolve show {out}")
 
 
@@ -261,7 +272,7 @@ def _own_exporter(found: Any) -> Any:
     if file is None or not Path(str(file)).is_file():
         return None
     try:
-        final = load_experiment(Path(str(file))).final
+        final = load_experiment(Path(str(file)), called=str(found.facts["name"])).final
     except EvolveError as error:
         _line(f"The experiment's own exporter cannot be had: {error}")
         return None

@@ -307,7 +307,7 @@ from evolve import Final
 class Shelf:
     def export(self, record, to, story):
         to.mkdir()
-        (to / "birth").write_text(str(record.birth))
+        (to / "README.md").write_text(f"\\n## Notes\\n\\n- of {record.birth}\\n")
 """
 
 
@@ -318,10 +318,10 @@ def test_export_asks_our_own_exporter(quick: Evolve, file: Path, tmp_path: Path)
     )
     out = tmp_path / "run"
     said = quick("run", file, "--workers", 0, "--out", out)
-    assert f"The knee is exported to {out / 'export'}" in said.out
-    assert quick("export", out, "--pick", "birth:1").status == 0
-    assert (out / "birth-1" / "birth").read_text() == "1"
-    file.write_text(text.replace("experiment = E", "other = E"))
+    assert f"The knee is exported to {out / 'export'}\nNote: of " in said.out
+    assert "\nNote: of 1\n" in quick("export", out, "--pick", "birth:1").out
+    assert (out / "birth-1" / "README.md").exists()
+    file.write_text(text + "\ndel experiment\n")
     said = quick("export", out, "--pick", "birth:2")
     assert "own exporter cannot be had" in said.out
     assert_refused(said, "Mine has no exporter")

@@ -1,0 +1,1 @@
+"""Solvers that make a linear layer's levels: fewer bits, or zeros. Tensors in, tensors out."""
