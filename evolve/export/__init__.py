@@ -7,6 +7,7 @@ from typing import Any
 from evolve.errors import ExportError
 from evolve.experiment import Exporter
 from evolve.genome import Genome
+from evolve.genomes.compression.profile import CompressionProfile
 from evolve.genomes.merge import MergeRecipe
 
 
@@ -16,6 +17,10 @@ def exporter_for(genome: Genome) -> Exporter[Any]:
         from evolve.export.checkpoint import CheckpointExporter
 
         return CheckpointExporter()
+    if isinstance(genome, CompressionProfile):
+        from evolve.export.compressed import CompressedExporter
+
+        return CompressedExporter()
     raise ExportError(
         f"{type(genome).__name__} has no exporter; its content is in `evolve.load(run)`, or give "
         "the experiment one of your own: Final(exporter=...)."

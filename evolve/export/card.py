@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 NOT_STATED = "not stated"
+NOTES = "Notes"  # the section whose points the command line repeats
 _FRONT_MATTER = re.compile(r"\A---\s*\n(.*?)\n---\s*(\n|\Z)", re.DOTALL)
 _LICENCE = re.compile(r"^license:[ \t]*(.*?)[ \t]*$", re.MULTILINE)
 _LICENCE_NAME = re.compile(r"^license_name:[ \t]*(.*?)[ \t]*$", re.MULTILINE)
@@ -55,13 +56,16 @@ def _stated(pattern: re.Pattern[str], text: str) -> str:
     return found[1].strip("\"'") if found else ""
 
 
-def metadata(parents: Sequence[Parent], tags: Sequence[str]) -> str:
-    """The YAML block of the card; `license` only where all parents state the same one."""
+def metadata(parents: Sequence[Parent], tags: Sequence[str], relation: str = "merge") -> str:
+    """The YAML block of the card; `license` only where all parents state the same one.
+
+    `relation`: to the parents, in the hub's words.
+    """
     licences = {parent.licence for parent in parents}
     lines = ["---", "library_name: transformers", "pipeline_tag: text-generation", "tags:"]
     lines += [f"- {tag}" for tag in tags]
     lines += ["base_model:", *(f"- {json.dumps(parent.name)}" for parent in parents)]
-    lines += ["base_model_relation: merge"]
+    lines += [f"base_model_relation: {relation}"]
     if len(licences) == 1 and re.fullmatch(r"[a-z0-9.-]+", licence := licences.pop()):
         lines.append(f"license: {licence}")
     return "\n".join([*lines, "---"])
@@ -91,9 +95,36 @@ def card(
     parents: Sequence[Parent],
     tags: Sequence[str],
     sections: Mapping[str, str],
+    relation: str = "merge",
 ) -> str:
     """The whole README: metadata, title, summary, then `sections` (markdown) by title."""
-    parts = [metadata(parents, tags), f"# {title}", summary]
+    parts = [metadata(parents, tags, relation), f"# {title}", summary]
     for heading, body in sections.items():
         parts += [f"## {heading}", body.strip()]
     return "\n\n".join(parts) + "\n"
+
+
+def usage(title: str) -> str:
+    """How to load the model in the directory called `title`."""
+    return f"""```python
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+model = AutoModelForCausalLM.from_pretrained("{title}")
+tokenizer = AutoTokenizer.from_pretrained("{title}")
+```
+
+`"{title}"` is this directory's path, or the name under which it was uploaded."""
+
+
+def points(words: Sequence[str]) -> str:
+    """A markdown list, a point a line."""
+    return "\n".join(f"- {each}" for each in words)
+
+
+def notes(folder: Path) -> list[str]:
+    """The points of the section `NOTES` in the README of an export: what people must know."""
+    readme = folder / "README.md"
+    text = readme.read_text(encoding="utf-8", errors="replace") if readme.is_file() else ""
+    _, _, after = text.partition(f"\n## {NOTES}\n")
+    section = after.partition("\n## ")[0]
+    return [line.removeprefix("- ") for line in section.splitlines() if line.startswith("- ")]

@@ -6,14 +6,13 @@ is what is shipped.
 
 from __future__ import annotations
 
-import json
-import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from evolve.errors import ExportError
 from evolve.export import card
+from evolve.export.companions import copy_companions, write_json
 from evolve.export.directory import appearing, refuse_existing
 from evolve.export.mergekit_yaml import RANDOM, command, mergekit_yaml
 from evolve.export.shards import write_tensors
@@ -21,21 +20,6 @@ from evolve.genome import Genome
 from evolve.genomes.checkpoint import Source, read_config
 from evolve.genomes.merge import MergeRecipe
 from evolve.score import Record
-
-# The rest of a checkpoint directory: tokenizer, generation, and a model's own code.
-_COPIED = (
-    "generation_config.json",
-    "tokenizer*",
-    "special_tokens_map.json",
-    "added_tokens.json",
-    "vocab.json",
-    "vocab.txt",
-    "merges.txt",
-    "*.model",
-    "chat_template*",
-    "preprocessor_config.json",
-    "*.py",
-)
 
 
 @dataclass(frozen=True)
@@ -64,8 +48,8 @@ class CheckpointExporter:
         tensors = recipe.express()
         with appearing(to) as folder:
             write_tensors(folder, tensors, self.max_shard_bytes)
-            _write_json(folder / "config.json", _config(recipe))
-            _copy_companions(recipe.space.base.path, folder)
+            write_json(folder / "config.json", _config(recipe))
+            copy_companions(recipe.space.base.path, folder)
             (folder / "mergekit_config.yml").write_text(mergekit_yaml(recipe), encoding="utf-8")
             text = _readme(to.name, record, story)
             (folder / "README.md").write_text(text, encoding="utf-8")
@@ -90,17 +74,6 @@ def _config(recipe: MergeRecipe) -> dict[str, object]:
     return config
 
 
-def _write_json(file: Path, content: Mapping[str, object]) -> None:
-    file.write_text(json.dumps(content, indent=2, sort_keys=True) + "\n", encoding="utf-8")
-
-
-def _copy_companions(base: Path, folder: Path) -> None:
-    for pattern in _COPIED:
-        for file in sorted(base.glob(pattern)):
-            if file.is_file():
-                shutil.copyfile(file, folder / file.name)
-
-
 def _readme(title: str, record: Record[MergeRecipe], story: Mapping[str, str]) -> str:
     recipe, space = record.genome, record.genome.space
     parents = [_parent(space.base, "base"), *(_parent(e, "expert") for e in space.experts)]
@@ -117,7 +90,7 @@ def _readme(title: str, record: Record[MergeRecipe], story: Mapping[str, str]) -
             **story,
             "Recipe": _recipe_table(recipe),
             "Parents and licences": card.licences(parents),
-            "Use": _usage(title),
+            "Use": card.usage(title),
             "Rebuild with mergekit": _rebuilding(recipe),
         },
     )
@@ -151,17 +124,6 @@ def _recipe_table(recipe: MergeRecipe) -> str:
 
 def _shown(value: float | tuple[float, ...]) -> str:
     return ", ".join(f"{v:.4g}" for v in (value if isinstance(value, tuple) else (value,)))
-
-
-def _usage(title: str) -> str:
-    return f"""```python
-from transformers import AutoModelForCausalLM, AutoTokenizer
-
-model = AutoModelForCausalLM.from_pretrained("{title}")
-tokenizer = AutoTokenizer.from_pretrained("{title}")
-```
-
-`"{title}"` is this directory's path, or the name under which it was uploaded."""
 
 
 def _rebuilding(recipe: MergeRecipe) -> str:

@@ -3,7 +3,18 @@ from pathlib import Path
 import pytest
 import yaml
 
-from evolve.export.card import NOT_STATED, Parent, card, known_as, licence_of, licences, table
+from evolve.export.card import (
+    NOT_STATED,
+    NOTES,
+    Parent,
+    card,
+    known_as,
+    licence_of,
+    licences,
+    notes,
+    points,
+    table,
+)
 
 
 def test_licence_comes_from_the_cards_metadata(tmp_path: Path) -> None:
@@ -66,3 +77,15 @@ def test_unstated_licences_are_pointed_out() -> None:
 
 def test_a_bar_in_a_cell_does_not_end_it() -> None:
     assert table(("a", "b"), [("x|y", "z")]).splitlines()[2] == "| x\\|y | z |"
+
+
+def test_notes_are_read_back(tmp_path: Path) -> None:
+    assert notes(tmp_path) == []
+    sections = {"Lineage": "- of two", NOTES: points(["One.", "Two."]), "Use": "- it"}
+    (tmp_path / "README.md").write_text(card("t", "s", [], ("evolve",), sections))
+    assert notes(tmp_path) == ["One.", "Two."]
+
+
+def test_a_relation_of_its_own() -> None:
+    assert "base_model_relation: quantized\n" in card("t", "s", [], (), {}, "quantized")
+    assert "base_model_relation: merge\n" in card("t", "s", [], (), {})

@@ -131,7 +131,7 @@ def test_a_failure_midway_leaves_nothing(
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("evolve.export.checkpoint._copy_companions", full)
+    monkeypatch.setattr("evolve.export.checkpoint.copy_companions", full)
     recipe = drawn(MergeSpace.of(tied[0], tied[1:]))
     with pytest.raises(ExportError, match="No space left on device"):
         CheckpointExporter().export(record_of(recipe), tmp_path / "knee", {})
@@ -146,12 +146,12 @@ from evolve.genome import digest
 from evolve.genomes.merge import MergeSpace
 from evolve.score import Record, Score
 
-real = checkpoint._copy_companions
+real = checkpoint.copy_companions
 def slow(base, folder):
     real(base, folder)
     print("midway", flush=True)
     time.sleep(600)
-checkpoint._copy_companions = slow
+checkpoint.copy_companions = slow
 base, expert, to = sys.argv[1:]
 recipe = MergeSpace.of(base, [expert]).uniform()
 record = Record(0, recipe, digest(recipe), Score((1.0,)))
