@@ -4,7 +4,7 @@
     material.base(), material.experts(), material.texts("validation")
 
 Knows the shipped files, not how they were made (`make.py`) or what they are good for. Needs no
-network.
+network; `smollm2.py` and `wikipedia.py`, which do the first time, stand beside.
 """
 
 from pathlib import Path

@@ -5,7 +5,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from evolve.errors import CheckpointError
-from experiments.material import assemble, manifest
+from experiments.material import assemble, cached, manifest
 
 BASE = ("base/model.safetensors", "base/config.json", "base/README.md")
 
@@ -41,7 +41,7 @@ def test_blocks_lie_over_the_base(shipped):
 def test_builders_at_once_leave_one_directory(shipped):
     with ThreadPoolExecutor(8) as pool:
         paths = set(pool.map(lambda _: assemble.expert("x", BASE), range(16)))
-    assert [*assemble.cache().iterdir()] == [*paths]
+    assert [*cached.cache().iterdir()] == [*paths]
 
 
 def test_new_blocks_get_a_new_directory(shipped):
@@ -55,7 +55,7 @@ def test_damaged_blocks_leave_nothing(shipped):
     (shipped / "experts/x/blocks.safetensors").write_bytes(b"damaged")
     with pytest.raises(CheckpointError, match="sha256"):
         assemble.expert("x", BASE)
-    assert not assemble.cache().exists()
+    assert not [*cached.cache().iterdir()]
 
 
 def test_failed_write_leaves_nothing(shipped):
@@ -63,4 +63,4 @@ def test_failed_write_leaves_nothing(shipped):
     manifest.write()
     with pytest.raises(Exception, match="header"):
         assemble.expert("x", BASE)
-    assert not [*assemble.cache().iterdir()]
+    assert not [*cached.cache().iterdir()]
