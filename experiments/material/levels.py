@@ -1,7 +1,7 @@
 """Level databases of the material's models, built on first use. Knows no search.
 
-    from experiments.material.levels import levels
-    levels(material.base(), BitGrid(group=32), samples("calibration"))
+from experiments.material.levels import levels
+levels(material.base(), BitGrid(group=32), samples("calibration"))
 """
 
 import hashlib
