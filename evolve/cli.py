@@ -62,7 +62,7 @@ def run(
     ] = None,
 ) -> None:
     """Run an experiment to its last birth, test the picks, export the winner."""
-    from evolve.engine.source import file_of, load_experiment
+    from evolve.engine.source import load_experiment
 
     experiment = load_experiment(file)
     experiment = replace(
@@ -71,7 +71,7 @@ def run(
         seed=experiment.seed if seed is None else seed,
     )
     options = Options(_workers(workers, experiment), address, elastic, backup, vault)
-    _conduct(experiment, out or Path("runs") / experiment.name, file_of(file), options)
+    _conduct(experiment, out or Path("runs") / experiment.name, file, options)
 
 
 @app.command()
@@ -91,7 +91,7 @@ def resume(
 ) -> None:
     """Go on with a run that was stopped or killed; with --births, beyond its end."""
     import evolve
-    from evolve.engine.source import load_experiment
+    from evolve.engine.source import file_of, load_experiment
 
     facts = evolve.load(path).facts
     if facts["file"] is None and moved is None:
@@ -100,13 +100,13 @@ def resume(
             f"{str(path)!r}, resume=True)."
         )
     file = moved or Path(str(facts["file"]))
-    if not file.is_file():
+    if not file_of(file).is_file():
         raise StoreError(
             f"{path} was begun with {file}, which is gone; put it back, or say where it is now: "
             "--file."
         )
     experiment = replace(
-        load_experiment(file, called=str(facts["name"])),
+        load_experiment(file),
         seed=int(cast("int", facts["seed"])),
         births=births or int(cast("int", facts["births"])),
     )
@@ -118,11 +118,11 @@ def resume(
 def check(file: File, workers: WorkersOption = None, address: Address = None) -> None:
     """Find out everything that can be known before work; score one candidate in a worker."""
     from evolve.engine.check import examine
-    from evolve.engine.source import file_of, load_experiment
+    from evolve.engine.source import load_experiment
 
     experiment = load_experiment(file)
     options = Options(_workers(workers, experiment), address)
-    for line in examine(experiment, file_of(file), options):
+    for line in examine(experiment, file, options):
         _line(line)
 
 
@@ -266,13 +266,13 @@ def _load(path: Path) -> Any:
 
 def _own_exporter(found: Any) -> Any:
     """The exporter in the run's own experiment file; None where there is none to be had."""
-    from evolve.engine.source import load_experiment
+    from evolve.engine.source import file_of, load_experiment
 
     file = found.facts["file"]
-    if file is None or not Path(str(file)).is_file():
+    if file is None or not file_of(Path(str(file))).is_file():
         return None
     try:
-        final = load_experiment(Path(str(file)), called=str(found.facts["name"])).final
+        final = load_experiment(Path(str(file))).final
     except EvolveError as error:
         _line(f"The experiment's own exporter cannot be had: {error}")
         return None

@@ -11,6 +11,7 @@ from evolve.engine.final import TEST, VALIDATION, check_final
 from evolve.engine.hire import HERE, Options, fitnesses_of, hire
 from evolve.engine.run import check_objectives, check_window, first_genome
 from evolve.engine.snapshot import snapshot
+from evolve.engine.source import file_of
 from evolve.engine.workers import Answer, Job, Workers, failed, packed
 from evolve.errors import FitnessError
 from evolve.experiment import Experiment
@@ -42,7 +43,7 @@ def examine(
             "give back an equal genome."
         )
     yield f"founder     {type(genome).__name__} {digest(genome)[:12]}"
-    code = snapshot(file)
+    code = snapshot(None if file is None else file_of(file))
     for warning in code.warnings if options.address is not None else ():
         yield f"warning     {warning}"
     one = replace(options, workers=min(workers, 1), backup=None, vault=None)

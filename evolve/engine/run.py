@@ -16,6 +16,7 @@ from evolve.engine.hire import HERE, Options, fitnesses_of, hire, largest
 from evolve.engine.log import Log
 from evolve.engine.loop import Loop
 from evolve.engine.snapshot import Snapshot, snapshot
+from evolve.engine.source import file_of
 from evolve.engine.workers import threads_pinned
 from evolve.errors import EvolveError, ExperimentError, StoreError
 from evolve.experiment import Experiment, Free, Watcher
@@ -56,7 +57,7 @@ def conduct(
     check_window(general, options.workers)
     check_final(general)
     check_objectives(general)
-    code = snapshot(file)
+    code = snapshot(None if file is None else file_of(file))
     facts = _facts(general, file, code)
     if resume:
         ledger = Ledger.open(out, write=True)

@@ -7,14 +7,16 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import inspect
 import sys
 import traceback
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 from evolve import guard
-from evolve.errors import ExperimentError
+from evolve.errors import EvolveError, ExperimentError
 from evolve.experiment import Experiment
 
 
@@ -23,29 +25,35 @@ def file_of(path: Path) -> Path:
     return path.with_name(path.name.partition(":")[0])
 
 
-def load_experiment(path: Path, called: str | None = None) -> Experiment[Any]:
-    """The experiment in the file `path`: its value `experiment`, or NAME of `FILE.py:NAME`.
+def load_experiment(path: Path) -> Experiment[Any]:
+    """The value `experiment` of the file `path`, or NAME of `FILE.py:NAME`.
 
-    `called`: the one whose own name that is comes first, whatever value holds it. Raises
-    `ExperimentError`.
+    A function without arguments is called: it makes the experiment only when it is wanted.
+    Raises `ExperimentError`.
     """
-    value = path.name.partition(":")[2] or "experiment"
+    name = path.name.partition(":")[2] or "experiment"
     path = file_of(path).resolve()
-    values = vars(_imported(path))
-    there = {name: each for name, each in values.items() if isinstance(each, Experiment)}
-    for each in there.values():
-        if called is not None and each.name == called:
-            return each
-    if value not in there:
-        what = f"has no `{value}`"
-        if values.get(value) is not None:
-            what = f"`{value}` is a {type(values[value])!r}"
-        others = ", ".join(f"{path.name}:{name}" for name in there)
+    value = vars(_imported(path)).get(name)
+    found = _called(path, value) if inspect.isfunction(value) else value
+    if not isinstance(found, Experiment):
+        what = f"has no `{name}`" if found is None else f"`{name}` is a {type(found)!r}"
         raise ExperimentError(
-            f"{path}: {what}; define `{value} = Experiment(name=..., search=..., fitness=..., "
-            f"births=...)` at top level{', or run ' + others if others else ''}."
+            f"{path}: {what}; define `{name} = Experiment(name=..., search=..., "
+            "fitness=..., births=...)` at top level."
         )
-    return there[value]
+    return found
+
+
+def _called(path: Path, function: Callable[[], object]) -> object:
+    try:
+        return function()
+    except EvolveError:
+        raise
+    except Exception as error:
+        raise ExperimentError(
+            f"{path}: {function.__name__}() fails: {type(error).__name__}: {error}"
+            f"{_line(path, error)}"
+        ) from error
 
 
 def _imported(path: Path) -> ModuleType:
