@@ -1,0 +1,180 @@
+"""Mutations of what is removed: attentions and MLPs go out and come in, the budget is kept.
+
+`PartSwitch` is EvoPress's depth mutation (Sieberling et al. 2024, arXiv 2410.14649); a part never
+goes out and in again in one child. `Joint` moves parts and levels under one limited cost. A part
+that comes in has the levels of the one that went out, or of another block's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+import numpy as np
+
+from evolve.errors import ExperimentError, Infertile
+from evolve.genomes.compression.anatomy import Part
+from evolve.genomes.compression.budget import Budget
+from evolve.genomes.compression.profile import CompressionProfile
+from evolve.score import Needs, Record
+from operators.compression.draft import settled
+from operators.compression.levels import BudgetSwitch, n_switches
+
+TRIES = 16  # moves drawn for one that the budget allows
+
+Parts: TypeAlias = tuple[Part, ...]
+
+BOTH: Parts = (Part.ATTENTION, Part.MLP)  # a whole block
+ANY: tuple[Parts, ...] = ((Part.ATTENTION,), (Part.MLP,), BOTH)
+
+
+class _Moves:
+    """Masks and levels while parts move; `moved` holds those that shall not move again."""
+
+    def __init__(self, profile: CompressionProfile) -> None:
+        self.space = profile.space
+        self.levels = profile.levels.copy()
+        self.masks = {Part.ATTENTION: profile.attention.copy(), Part.MLP: profile.mlp.copy()}
+        self.moved: dict[Part, set[int]] = {part: set() for part in Part}
+
+    def blocks(self, parts: Parts, kept: bool) -> list[int]:
+        """Blocks all of whose `parts` are kept (or all removed) and have not moved yet."""
+        found = set(range(self.space.n_blocks))
+        for part in parts:
+            found &= set(np.flatnonzero(self.masks[part] == kept).tolist())
+            found -= self.moved[part]
+        return sorted(found)
+
+    def able(self, away: Parts, back: Parts) -> bool:
+        """Whether `away` can be removed and `back` restored; one of each kind always stays."""
+        lost = [part for part in away if part not in back and self.masks[part].sum() < 2]
+        return (
+            not lost
+            and (not away or bool(self.blocks(away, kept=True)))
+            and (not back or bool(self.blocks(back, kept=False)))
+        )
+
+    def move_(self, away: Parts, back: Parts, rng: np.random.Generator) -> None:
+        """Remove `away` from one block, restore `back` in another, each () for none.
+
+        What comes back has the levels of what goes away, or of a kept part of its kind.
+        """
+        gone = int(rng.choice(self.blocks(away, kept=True))) if away else None
+        come = int(rng.choice(self.blocks(back, kept=False))) if back else None
+        for part in back:
+            like = gone if part in away else int(rng.choice(np.flatnonzero(self.masks[part])))
+            assert come is not None, "there is a block for what comes back"
+            assert like is not None, "a part that goes away has a block"
+            for to, level in zip(self._units(part, come), self.levels[self._units(part, like)]):
+                self.levels[to] = min(int(level), len(self.space.units[to].levels) - 1)
+        for block, parts, kept in ((gone, away, False), (come, back, True)):
+            for part in parts:
+                assert block is not None, "parts that move have a block"
+                self.masks[part][block] = kept
+                self.moved[part].add(block)
+
+    def child(self, budget: Budget, rng: np.random.Generator) -> CompressionProfile | None:
+        """The moved profile, settled to the budget; None if it cannot be."""
+        attention, mlp = self.masks[Part.ATTENTION], self.masks[Part.MLP]
+        still = not any(self.moved.values())
+        return None if still else settled(budget, self.levels, attention, mlp, rng)
+
+    def _units(self, part: Part, block: int) -> list[int]:
+        units = self.space.units
+        return [i for i, unit in enumerate(units) if (unit.part, unit.block) == (part, block)]
+
+
+@dataclass(frozen=True)
+class PartSwitch:
+    """One to three switches: a removed part comes in, a kept one of the same kind goes out.
+
+    Attention or MLP at even odds, where both can be switched.
+    """
+
+    budget: Budget
+    name: str = "part switch"
+    arity: int = 1
+    needs: Needs | None = None
+
+    def __post_init__(self) -> None:
+        _check_depth(self.budget, self.name)
+
+    def vary(
+        self, parents: Sequence[Record[CompressionProfile]], rng: np.random.Generator
+    ) -> CompressionProfile:
+        """Raises `Infertile` if no switch keeps the budget."""
+        for _ in range(TRIES):
+            moves = _Moves(parents[0].genome)
+            for _ in range(n_switches(rng)):
+                able = [(part,) for part in Part if moves.able((part,), (part,))]
+                if able:
+                    parts = able[int(rng.integers(len(able)))]
+                    moves.move_(parts, parts, rng)
+            child = moves.child(self.budget, rng)
+            if child is not None:
+                return child
+        raise Infertile(f"{self.name} finds no removed part to switch with within the budget.")
+
+
+@dataclass(frozen=True)
+class Joint:
+    """Depth and levels together under a limited cost: half of the children trade levels only.
+
+    The others make one to three moves: two parts of one kind, or two whole blocks, are switched
+    or, where the numbers removed are free, two parts of two kinds; or a part or a block goes out
+    or comes in. Levels then go down until the limit is kept, and up for what is left. Without a
+    grid of levels, parts only.
+    """
+
+    budget: Budget
+    name: str = "joint"
+    arity: int = 1
+    needs: Needs | None = None
+    _levels: BudgetSwitch | None = field(init=False, default=None)
+
+    def __post_init__(self) -> None:
+        _check_depth(self.budget, self.name)
+        if self.budget.cost is None:
+            raise ExperimentError(f"{self.name} needs a Budget with a cost and its limit.")
+        if self.budget.space.grid is not None:
+            object.__setattr__(self, "_levels", BudgetSwitch(self.budget))
+
+    def vary(
+        self, parents: Sequence[Record[CompressionProfile]], rng: np.random.Generator
+    ) -> CompressionProfile:
+        """Raises `Infertile` if nothing can move within the budget."""
+        if self._levels is not None and rng.random() < 0.5:
+            return self._levels.vary(parents, rng)
+        for _ in range(TRIES):
+            moves = _Moves(parents[0].genome)
+            for _ in range(n_switches(rng)):
+                _move_(moves, self.budget.removed is None, rng)
+            child = moves.child(self.budget, rng)
+            if child is not None:
+                return child
+        if self._levels is not None:
+            return self._levels.vary(parents, rng)
+        raise Infertile(f"{self.name} finds no move of a part within the budget.")
+
+
+def _move_(moves: _Moves, free: bool, rng: np.random.Generator) -> None:
+    """One move of parts, drawn evenly from the kinds of move that there are."""
+    kinds: list[list[tuple[Parts, Parts]]] = [[(parts, parts) for parts in ANY]]
+    if free:
+        one, other = ANY[:2]
+        kinds += [
+            [(one, other), (other, one)],
+            [(parts, ()) for parts in ANY],
+            [((), parts) for parts in ANY],
+        ]
+    kinds = [able for kind in kinds if (able := [each for each in kind if moves.able(*each)])]
+    if kinds:
+        kind = kinds[int(rng.integers(len(kinds)))]
+        away, back = kind[int(rng.integers(len(kind)))]
+        moves.move_(away, back, rng)
+
+
+def _check_depth(budget: Budget, name: str) -> None:
+    if not budget.space.depth:
+        raise ExperimentError(f"{name} needs a space that was built with depth=True.")

@@ -1,0 +1,50 @@
+"""A draft's steps cost what it says, and settling is within the budget."""
+
+from __future__ import annotations
+
+import numpy as np
+from hypothesis import given, settings
+
+from evolve.genomes.compression.budget import Budget, file_bytes
+from evolve.streams import Stream, rng_for
+from operators.compression import random_profile
+from operators.compression.draft import NONE, Draft, settled
+from tests.operators.compression.children import kinds, seeds
+from tests.operators.compression.spaces import BITS, budgets, space
+
+
+@settings(deadline=None, max_examples=40)
+@given(seed=seeds, kind=kinds)
+def test_steps_cost_what_is_said(seed: int, kind: int) -> None:
+    budget, rng = budgets()[kind], rng_for(seed, 0, Stream.ASK)
+    draft = Draft(budget, random_profile(budget.space, budget, rng))
+    for _ in range(10):
+        able = [
+            (u, by)
+            for by, s in ((1, draft.ups), (-1, draft.downs))
+            for u in np.nonzero(s != NONE)[0]
+        ]
+        if not able:
+            return
+        unit, by = able[int(rng.integers(len(able)))]
+        freeable = draft.freeable
+        draft.step_(int(unit), by)
+        if budget.cost is not None:
+            assert draft.slack == budget.limit - budget.cost.of(draft.profile())
+            assert (freeable - draft.freeable)[np.arange(len(freeable)) != unit].sum() == 0
+
+
+def test_settling_says_when_the_masks_cannot() -> None:
+    bits = space(BITS)
+    cost = file_bytes(bits)
+    low, _ = Budget(bits, cost, cost.fixed * 9).reach(cost)
+    budget = Budget(bits, cost, low)
+    kept = np.ones(bits.n_blocks, bool)
+    levels = np.full(len(bits.units), 2)
+    rng = rng_for(0, 0, Stream.ASK)
+    assert settled(budget, levels, kept, kept, rng) is None
+    few = np.arange(bits.n_blocks) < 1
+    found = settled(budget, levels, few, few, rng)
+    assert found is not None
+    assert cost.of(found) <= low
+    assert not found.levels.any()

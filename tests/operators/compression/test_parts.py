@@ -1,0 +1,165 @@
+"""Part switches and joint moves: the budget, the numbers removed, the kinds of move."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+
+from evolve.errors import ExperimentError, Infertile
+from evolve.genomes.compression.budget import Budget, file_bytes
+from evolve.genomes.compression.profile import CompressionProfile
+from evolve.streams import Stream, rng_for
+from operators.compression import Joint, PartSwitch, random_profile
+from tests.contracts.operator import OperatorContract, record_of
+from tests.operators.compression.children import family, kinds, seeds
+from tests.operators.compression.spaces import BITS, budgets, parent, same, space
+
+DEPTH = Budget(space(), removed=(1, 2))
+
+
+class TestPartSwitch(OperatorContract[CompressionProfile]):
+    def operator(self) -> PartSwitch:
+        return PartSwitch(DEPTH)
+
+    def parents(self, seed: int):  # type: ignore[no-untyped-def]
+        return [record_of(random_profile(space(), DEPTH, rng_for(seed, 0, Stream.ASK)))]
+
+
+class TestJointWithoutLevels(OperatorContract[CompressionProfile]):
+    budget = next(b for b in budgets() if b.space.grid is None and b.cost is not None)
+
+    def operator(self) -> Joint:
+        return Joint(self.budget)
+
+    def parents(self, seed: int):  # type: ignore[no-untyped-def]
+        return [record_of(random_profile(space(), self.budget, rng_for(seed, 0, Stream.ASK)))]
+
+
+def gone(profile: CompressionProfile) -> tuple[int, int]:
+    return int((~profile.attention).sum()), int((~profile.mlp).sum())
+
+
+@settings(deadline=None, max_examples=40)
+@given(seed=seeds, kind=kinds)
+def test_a_part_switch_keeps_the_numbers(seed: int, kind: int) -> None:
+    budget = budgets()[kind]
+    if not budget.space.depth:
+        with pytest.raises(ExperimentError, match="depth"):
+            PartSwitch(budget)
+        return
+    (before,), after = family(PartSwitch(budget), budget, seed)
+    if after is None:
+        return
+    assert not same(before, after)
+    assert gone(before) == gone(after)
+    flips = [int((a != b).sum()) for a, b in zip(masks(before), masks(after))]
+    assert 2 <= sum(flips) <= 6
+
+
+@settings(deadline=None, max_examples=40)
+@given(seed=seeds, kind=kinds)
+def test_a_joint_move_keeps_the_budget(seed: int, kind: int) -> None:
+    budget = budgets()[kind]
+    if not budget.space.depth or budget.cost is None:
+        return
+    (before,), after = family(Joint(budget), budget, seed)
+    if after is None:
+        return
+    assert not same(before, after)
+    assert after.attention.any()
+    assert after.mlp.any()
+    if budget.removed is not None:
+        assert gone(after) == budget.removed
+
+
+def masks(profile: CompressionProfile) -> tuple[np.ndarray, np.ndarray]:
+    return profile.attention, profile.mlp
+
+
+def test_attention_and_mlp_are_switched_as_often() -> None:
+    rng = rng_for(0, 0, Stream.ASK)
+    first = random_profile(space(), DEPTH, rng)
+    flips = Counter[str]()
+    for _ in range(600):
+        child = PartSwitch(DEPTH).vary([parent(first)], rng)
+        a, m = ((x != y).any() for x, y in zip(masks(first), masks(child)))
+        flips["attention"] += a
+        flips["mlp"] += m
+    assert 0.85 < flips["attention"] / flips["mlp"] < 1.15
+
+
+def test_what_comes_in_has_the_levels_of_what_goes_out() -> None:
+    bits = space(BITS)
+    cost = file_bytes(bits)
+    budget = Budget(bits, cost, cost.of(CompressionProfile.dense(bits)), removed=(1, 0))
+    levels = np.full(len(bits.units), 3)
+    keep = np.array([False, True, True, True])
+    first = CompressionProfile.at(bits, levels, keep)
+    child = PartSwitch(budget).vary([parent(first)], rng_for(1, 0, Stream.ASK))
+    kept = bits.spread(child.attention, child.mlp)
+    assert (child.levels[kept] == 3).all()
+
+
+def test_joint_makes_every_kind_of_move() -> None:
+    bits = space(BITS)
+    cost = file_bytes(bits)
+    budget = Budget(bits, cost, cost.of(CompressionProfile.uniform(bits, bits=3)))
+    rng = rng_for(0, 0, Stream.ASK)
+    keep = np.array([False, True, True, True])
+    first = CompressionProfile.at(bits, np.full(len(bits.units), 1), keep, keep[::-1])
+    seen = set()
+    for _ in range(300):
+        child = Joint(budget).vary([parent(first)], rng)
+        seen.add((gone(child), same_masks(first, child)))
+    # levels only or one kind; two kinds, both ways; out, alone and whole; in
+    wanted = {(1, 1), (2, 0), (0, 2), (2, 1), (1, 2), (2, 2), (0, 1), (1, 0)}
+    assert wanted <= {g for g, _ in seen}
+    assert {s for g, s in seen if g == (1, 1)} == {True, False}
+
+
+def same_masks(one: CompressionProfile, other: CompressionProfile) -> bool:
+    return all(np.array_equal(a, b) for a, b in zip(masks(one), masks(other)))
+
+
+def test_fixed_numbers_stay_fixed_in_joint_moves() -> None:
+    bits = space(BITS)
+    cost = file_bytes(bits)
+    budget = Budget(bits, cost, cost.of(CompressionProfile.uniform(bits, bits=3)), removed=(1, 1))
+    rng = rng_for(0, 0, Stream.ASK)
+    profile = random_profile(bits, budget, rng)
+    for _ in range(100):
+        profile = Joint(budget).vary([parent(profile)], rng)
+        assert gone(profile) == (1, 1)
+
+
+def test_nothing_removed_is_infertile() -> None:
+    budget = Budget(space(), removed=(0, 0))
+    with pytest.raises(Infertile, match="removed part"):
+        PartSwitch(budget).vary(
+            [parent(CompressionProfile.dense(space()))], rng_for(0, 0, Stream.ASK)
+        )
+
+
+def test_joint_needs_a_cost() -> None:
+    with pytest.raises(ExperimentError, match="cost"):
+        Joint(DEPTH)
+
+
+def test_one_that_is_left_can_be_switched() -> None:
+    budget = Budget(space(), removed=(3, 3))
+    first = random_profile(space(), budget, rng_for(0, 0, Stream.ASK))
+    child = PartSwitch(budget).vary([parent(first)], rng_for(0, 1, Stream.ASK))
+    assert gone(child) == (3, 3)
+
+
+def test_whole_blocks_are_switched_where_only_they_save_bytes() -> None:
+    budget = TestJointWithoutLevels.budget
+    keep = np.array([True, False, True, True])
+    first = CompressionProfile.at(space(), np.zeros(len(space().units)), keep, keep)
+    assert budget.keeps(first)
+    assert not budget.keeps(CompressionProfile.at(space(), first.levels, keep))
+    child = Joint(budget).vary([parent(first)], rng_for(0, 0, Stream.ASK))
+    assert not same(first, child)
