@@ -4,15 +4,22 @@ BIN := .venv/bin
 RUN ?= runs/demo
 SEED ?= 0
 
-.PHONY: demo test check bench soak clean
+.PHONY: demo test test-engine test-rest check bench soak clean
 
 # A second `make demo` goes on where the first was stopped, or shows its result again.
 demo: .venv/.installed
 	if [ -e $(RUN)/ledger.sqlite ]; then $(BIN)/evolve resume $(RUN); \
 	else $(BIN)/evolve run experiments/merge_stories.py --seed $(SEED) --out $(RUN); fi
 
+# Two at a time: the engine's tests mostly wait, for nodes to die and for limits to pass.
 test: .venv/.installed
-	$(BIN)/python -m pytest -m "not soak"
+	$(MAKE) --no-print-directory --jobs=2 --keep-going --output-sync=target test-engine test-rest
+
+test-engine: .venv/.installed
+	$(BIN)/python -m pytest -m "not soak" tests/evolve/engine
+
+test-rest: .venv/.installed
+	$(BIN)/python -m pytest -m "not soak" --ignore=tests/evolve/engine
 
 check: .venv/.installed
 	$(BIN)/ruff format --check .

@@ -212,11 +212,15 @@ def _conduct(
 ) -> None:
     from evolve.engine.run import conduct
     from evolve.report.live import Live
+    from evolve.score import Foretelling
 
     begun = time.monotonic()
     count = options.workers
     where = "in this process (no timeout is enforced)" if count == 0 else f"on {count} Ray workers"
     _line(f"{experiment.name}: {experiment.births} births {where}, in {out}")
+    if isinstance(experiment.fitness, Foretelling):
+        for words in experiment.fitness.plan():
+            _line(words)
     try:
         with Live(OUT) as watcher:
             found = conduct(

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Generic, Protocol, TypeGuard, TypeVar
+from typing import Any, Generic, Protocol, TypeGuard, TypeVar, runtime_checkable
 
 import numpy as np
 
@@ -115,6 +115,15 @@ class Fitness(Protocol[G_contra]):
 
         `seed` depends on (run seed, rung) only, so that candidates of a rung are paired.
         """
+        ...
+
+
+@runtime_checkable
+class Foretelling(Protocol):
+    """A fitness that says before any work what an evaluation takes. Optional."""
+
+    def plan(self) -> Sequence[str]:
+        """Lines for people: what is scored, on how much, in how much memory."""
         ...
 
 

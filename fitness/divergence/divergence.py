@@ -23,6 +23,7 @@ from evolve.score import Needs, Objective, Score
 from evolve.streams import Stream, rng_for
 from fitness.divergence.body import Body, Entry, body_of
 from fitness.divergence.kl import divergence_
+from fitness.divergence.plan import Load, plan_of
 from fitness.divergence.targets import targets_of
 from fitness.divergence.walk import Stem, Wish, astray, walk, wishes
 from fitness.language import checked_tokens, perplexity
@@ -115,6 +116,13 @@ class Divergence:
         content.update(f"\n{self.tokens.shape}\n".encode())
         content.update(self.tokens.tobytes())
         return content.hexdigest()
+
+    def plan(self) -> list[str]:
+        """Lines for people: the model and its levels, tokens a rung, memory."""
+        itemsize = 2 if self.dtype == "bfloat16" else 4
+        length = self.tokens.shape[1]
+        load = Load(self.rungs, length, self.batch, self.shard, self.top_k, itemsize, self.kept)
+        return plan_of(self.space, load)
 
     def rows(self, rung: int, seed: int) -> list[int]:
         """Which of `tokens` are scored."""

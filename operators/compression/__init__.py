@@ -1,14 +1,17 @@
-"""Operators on compression profiles. Every child keeps the budget that the operator was given."""
+"""Operators on compression profiles. Those that are given a budget keep it in every child."""
 
 from operators.compression.crossing import ProfileCrossover
 from operators.compression.founding import Anew, random_profile
 from operators.compression.levels import BudgetSwitch, LevelSwitch
 from operators.compression.parts import Joint, PartSwitch
+from operators.compression.steps import LevelMix, LevelStep
 
 __all__ = [
     "Anew",
     "BudgetSwitch",
     "Joint",
+    "LevelMix",
+    "LevelStep",
     "LevelSwitch",
     "PartSwitch",
     "ProfileCrossover",

@@ -1,0 +1,291 @@
+"""Searches for a compression profile, each an experiment that spends a number of tokens.
+
+All evaluated tokens count: starts, probes and re-scored parents too. Knows no model.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial
+from itertools import pairwise
+
+import numpy as np
+
+from evolve import Experiment, Final, Genetic, Steady
+from evolve.errors import GenomeError
+from evolve.export.compressed import CompressedExporter
+from evolve.genomes.compression.budget import Budget, file_bytes
+from evolve.genomes.compression.profile import CompressionProfile
+from evolve.genomes.compression.space import BitGrid, ProfileSpace
+from evolve.score import Record
+from evolve.search.generations import Generations
+from evolve.search.probing import Probing
+from evolve.search.protocol import Search
+from evolve.search.stages import Staged
+from evolve.search.surrogate import Surrogate
+from evolve.variation import Operator
+from experiments.influence import influence
+from experiments.profiles import BUDGET, FEW, MANY, OFFSPRING, Mode, Study
+from fitness.divergence import Divergence
+from fitness.divergence.divergence import DIVERGENCE
+from fitness.join import Join
+from fitness.profile_cost import ProfileCost
+from operators.compression import (
+    BudgetSwitch,
+    Joint,
+    LevelMix,
+    LevelStep,
+    LevelSwitch,
+    PartSwitch,
+)
+from operators.compression.solver import Losses, losses, output_errors, probes, solved
+from operators.selection import NSGA3, Tournament, das_dennis
+from operators.vector import Then
+
+RANDOM, STARTS, FRONT = 32, 16, 24
+
+Profiles = Sequence[CompressionProfile]
+Records = Sequence[Record[CompressionProfile]]
+
+
+def experiment(
+    study: Study,
+    arm: str,
+    search: Callable[[], Search[CompressionProfile]],
+    fitness: Divergence,
+    births: int,
+    baselines: Profiles = (),
+) -> Experiment[CompressionProfile]:
+    """The experiment `arm` of `study`; with `baselines` it ends in a test and an export."""
+    final = None
+    if baselines:
+        named = {f"baseline {i}": [each] for i, each in enumerate(baselines)}
+        final = Final(study.test, named, CompressedExporter())
+    name = f"{study.name}_{study.mode}_{arm}"
+    return Experiment(name, search, fitness, births, final=final)
+
+
+# --- the arms ----------------------------------------------------------------------------------
+
+
+def best_of_random(study: Study, seed: int = 0) -> Experiment[CompressionProfile]:
+    """The best of 32 random profiles."""
+
+    def search() -> Staged[CompressionProfile]:
+        return Staged(
+            founders=study.random(RANDOM, seed),
+            operators=_switches(study),
+            objective=DIVERGENCE,
+            offspring=1,
+        )
+
+    return experiment(study, "random", search, study.divergence(MANY), RANDOM)
+
+
+def one_shot(study: Study) -> tuple[CompressionProfile, int]:
+    """The knapsack over the levels' output errors, or the parts with the least influence.
+
+    Influence: 1 - cosine of the hidden states before and after a part is added (ShortGPT, Men et
+    al. 2024), on the text of one stage; these tokens count. Output errors are the database's.
+    """
+    if study.mode is not Mode.DEPTH:
+        table = Losses(study.uniform, output_errors(study.space), (), ())
+        return solved(table, study.budget), 0
+    tokens = study.text[: study.sequences(MANY)]
+    attention, mlp = influence(study.space.anatomy, tokens)
+    table = Losses(study.uniform, ((0.0,),) * len(study.space.units), attention, mlp)
+    return solved(table, study.budget), tokens.size
+
+
+def faithful(study: Study, seed: int = 0, tokens: int = BUDGET) -> Experiment[CompressionProfile]:
+    """EvoPress's rules: new samples at every stage, from uniform or the best of some random."""
+    starts = study.random(STARTS, seed) if study.mode is Mode.DEPTH else [study.uniform]
+    few = study.mode is Mode.DEPTH
+    layout = Generations(len(starts), OFFSPRING, (1, 1), fresh=True, start=few)
+    spent = FEW * len(starts) if few else MANY
+    n = _generations(tokens - spent, OFFSPRING * FEW + 2 * MANY)
+    switch = PartSwitch if study.mode is Mode.DEPTH else LevelSwitch
+
+    def search() -> Staged[CompressionProfile]:
+        return Staged(
+            founders=starts,
+            operators=[switch(study.budget)],
+            objective=DIVERGENCE,
+            offspring=OFFSPRING,
+            survivors=(1, 1),
+            fresh=True,
+            start=few,
+        )
+
+    rungs = [FEW] * few + [FEW, MANY] * n
+    fitness = study.divergence(*rungs[: layout.rungs(n)], fresh=True)
+    return experiment(study, "faithful", search, fitness, layout.births(n))
+
+
+def solver(study: Study) -> Experiment[CompressionProfile]:
+    """Every unit moved alone, then the profile that would be best if losses added up."""
+    found = _probes(study, dense=True)
+    tokens = MANY if study.mode is Mode.DEPTH else FEW
+
+    def then(records: Records) -> Staged[CompressionProfile]:
+        table = losses(study.uniform, records, DIVERGENCE)
+        joint = study.mode is Mode.JOINT
+        return Staged(
+            founders=[joint_start(study, table) if joint else solved(table, study.budget)],
+            operators=_switches(study),
+            objective=DIVERGENCE,
+            offspring=1,
+        )
+
+    return experiment(
+        study, "solver", partial(Probing, found, then), study.divergence(tokens), len(found) + 1
+    )
+
+
+def ours(study: Study, seed: int = 0, tokens: int = BUDGET) -> Experiment[CompressionProfile]:
+    """Some probes and the solver, then switches that a regression screens, on fixed samples."""
+    found = _probes(study, dense=False)
+    layout = Generations(2, OFFSPRING, (1, 1), fresh=False, start=False)
+    per = study.whole(FEW)
+    n = _generations(tokens - len(found) * per - 2 * MANY, OFFSPRING * FEW + MANY)
+
+    def then(records: Records) -> Staged[CompressionProfile]:
+        def screen() -> Surrogate[CompressionProfile]:
+            made = Surrogate(features, DIVERGENCE, pool=8, boldness=0.7)
+            made.learn(records)
+            return made
+
+        return Staged(
+            founders=[_start(study, seed), _solution(study, records)],
+            operators=_switches(study),
+            objective=DIVERGENCE,
+            offspring=OFFSPRING,
+            survivors=(1, 1),
+            paired=True,
+            screen=screen,
+        )
+
+    return experiment(
+        study,
+        "ours",
+        partial(Probing, found, then),
+        study.divergence(FEW, MANY),
+        len(found) + layout.births(n),
+        [_start(study, seed)],
+    )
+
+
+def front(study: Study) -> Experiment[CompressionProfile]:
+    """NSGA-III over KL and bytes: one run gives a profile for every size.
+
+    Founders: every uniform profile, and the knapsack over output errors at sizes in between.
+    """
+    space, grid = study.space, study.space.grid
+    assert isinstance(grid, BitGrid), "a front of bits"
+    size = file_bytes(space)
+    ends = [CompressionProfile.uniform(space, bits=bits) for bits in grid.bits]
+    table = Losses(study.uniform, output_errors(space), (), ())
+    between = [
+        solved(
+            table, Budget(space, size, round(share * size.of(high) + (1 - share) * size.of(low)))
+        )
+        for low, high in pairwise(ends)
+        for share in (1 / 3, 2 / 3)
+    ]
+    joined = Join((study.divergence(MANY), ProfileCost(size)))
+
+    def search() -> Genetic[CompressionProfile]:
+        return Genetic(
+            founders=[*ends, *between],
+            operators=[Then(LevelMix(), LevelStep(0.05)), LevelStep(0.05)],
+            selection=NSGA3(das_dennis(n_objectives=2, divisions=FRONT - 1)),
+            mating=Tournament(),
+            objectives=joined.objectives,
+            size=FRONT,
+            pace=Steady(window=OFFSPRING),
+        )
+
+    name = f"{study.name}_front"
+    return Experiment(name, search, joined, BUDGET // study.whole(MANY))
+
+
+# --- below -------------------------------------------------------------------------------------
+
+
+def features(profile: CompressionProfile) -> np.ndarray:
+    """Levels one-hot, and what is removed."""
+    space = profile.space
+    table = np.zeros((len(space.units), int(space.n_levels.max())))
+    table[np.arange(len(space.units)), profile.levels] = 1.0
+    gone = 1.0 - np.concatenate([profile.attention, profile.mlp])
+    return np.concatenate([table.ravel(), gone])
+
+
+def joint_start(study: Study, table: Losses) -> CompressionProfile:
+    """Whole blocks that lose least are removed, as many as pay, then levels by the knapsack."""
+    space, base = study.space, study.uniform
+    order = np.argsort(np.add(table.attention, table.mlp), kind="stable")
+    best, least = None, np.inf
+    for n in range(space.n_blocks // 2):
+        kept = ~np.isin(np.arange(space.n_blocks), order[:n])
+        try:
+            profile = solved(replace(table, base=_without(base, kept)), study.budget)
+        except GenomeError:  # not small enough yet
+            continue
+        lost = sum(table.attention[b] + table.mlp[b] for b in order[:n])
+        lost += sum(
+            table.levels[u][level]
+            for u, level in enumerate(profile.levels)
+            if kept[_block(space, u)]
+        )
+        if lost < least:
+            best, least = profile, lost
+    assert best is not None, "the lowest levels keep the budget"
+    return best
+
+
+def _without(base: CompressionProfile, kept: np.ndarray) -> CompressionProfile:
+    return CompressionProfile.at(base.space, base.levels, kept, kept)
+
+
+def _block(space: ProfileSpace, unit: int) -> int:
+    return space.units[unit].block
+
+
+def _start(study: Study, seed: int) -> CompressionProfile:
+    over = study.mode in (Mode.DEPTH, Mode.JOINT)
+    return study.random(1, seed)[0] if over else study.uniform
+
+
+def _solution(study: Study, records: Records) -> CompressionProfile:
+    table = _table(study, records)
+    return joint_start(study, table) if study.mode is Mode.JOINT else solved(table, study.budget)
+
+
+def _switches(study: Study) -> list[Operator[CompressionProfile]]:
+    if study.mode is Mode.DEPTH:
+        return [PartSwitch(study.budget)]
+    moves: list[Operator[CompressionProfile]] = [
+        LevelSwitch(study.budget),
+        BudgetSwitch(study.budget),
+    ]
+    return [*moves, Joint(study.budget)] if study.mode is Mode.JOINT else moves
+
+
+def _probes(study: Study, *, dense: bool) -> list[CompressionProfile]:
+    """`dense`: enough to do without a prior."""
+    if study.mode is Mode.DEPTH:
+        return probes(study.uniform, levels=(), parts=True)
+    joint = study.mode is Mode.JOINT
+    if not dense:
+        return probes(study.uniform, levels=(0,), parts=joint)
+    some = (0, 3, -4, -1) if study.mode is Mode.SPARSITY else None
+    return probes(study.uniform, levels=some, parts=joint)
+
+
+def _table(study: Study, records: Records) -> Losses:
+    prior = None if study.mode is Mode.DEPTH else output_errors(study.space)
+    return losses(study.uniform, records, DIVERGENCE, prior)
+
+
+def _generations(left: int, each: int) -> int:
+    return max(1, left // each)

@@ -1,0 +1,191 @@
+"""Profiles at one budget of tokens: uniform, random, one-shot, solver, EvoPress, ours.
+
+    python -m experiments.benchmarks.compression --model stories --mode bits --seeds 5 --jobs 2
+
+Every arm spends at most 400,000 evaluated tokens (`--budget` changes that), then its profile is
+scored once on held-out text: KL to the dense model over the full vocabulary. Verdicts: paired
+bootstrap over held-out sequences of the difference of KL, 95 %. "faithful" is EvoPress's rules
+at this budget, not its published convergence. Runs lie below `--out` and are not made again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+import evolve
+from evolve import Experiment
+from evolve.engine.workers import threads_pinned
+from evolve.genomes.compression.profile import CompressionProfile
+from evolve.score import Record
+from experiments import arms
+from experiments.profiles import BUDGET, Mode, Study
+
+ARMS = ("uniform", "random", "one-shot", "solver", "faithful", "ours")
+COMPARED = (Mode.BITS, Mode.DEPTH, Mode.SPARSITY)  # EvoPress has no joint mode
+RESAMPLES = 10_000
+SUPER_FAST = 9_800_000  # tokens: 400 generations of 16
+LOSS = 0.01  # of the other's KL: "at least as good" excludes more
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What an arm's profile does to held-out text, and what finding it took."""
+
+    arm: str
+    seed: int
+    tokens: int
+    on_search: float  # KL on the search's own text, at the dearest rung
+    kl: tuple[float, ...]  # a held-out sequence
+    perplexity: float
+    cost: int
+
+    @property
+    def mean(self) -> float:
+        return float(np.mean(self.kl))
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Prints one Markdown table a mode."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--model", choices=["stories", "smollm"], default="stories")
+    parser.add_argument("--mode", choices=[str(mode) for mode in COMPARED], action="append")
+    parser.add_argument("--seeds", type=int, default=1)
+    parser.add_argument("--jobs", type=int, default=1, help="arms at a time, one core each")
+    parser.add_argument(
+        "--budget", type=tokens, default=BUDGET, help="tokens a search, or super-fast"
+    )
+    parser.add_argument("--out", type=Path, default=Path("runs/compression"))
+    given = parser.parse_args(arguments)
+    for mode in map(Mode, given.mode or COMPARED):
+        asked = [(arm, seed) for seed in range(given.seeds) for arm in ARMS]
+        asked = [
+            each for each in asked if each[1] == 0 or each[0] in ("random", "faithful", "ours")
+        ]
+        folder = given.out / f"{given.model}-{given.budget}" / mode
+        with ProcessPoolExecutor(given.jobs) as pool:
+            waiting = [
+                pool.submit(outcome, given.model, mode, *each, given.budget, folder)
+                for each in asked
+            ]
+            found = [each.result() for each in waiting]
+        print("\n".join(table(given.model, mode, given.budget, found)), flush=True)
+    return 0
+
+
+def study_of(model: str, mode: Mode) -> Study:
+    """The study of `compress_stories` or `compress_smollm`."""
+    if model == "stories":
+        from experiments.compress_stories import study
+    else:
+        from experiments.compress_smollm import study
+    return study(mode)
+
+
+def tokens(text: str) -> int:
+    """Tokens a search: a number, or EvoPress's super-fast setting."""
+    return SUPER_FAST if text == "super-fast" else int(text)
+
+
+def outcome(model: str, mode: Mode, arm: str, seed: int, budget: int, folder: Path) -> Outcome:
+    """What `arm` finds; from the file of an earlier call, if there is one."""
+    file = folder / f"{arm}-{seed}.json"
+    if file.exists():
+        known = json.loads(file.read_text())
+        return Outcome(**{**known, "kl": tuple(known["kl"])})
+    study = study_of(model, mode)
+    with threads_pinned(1):
+        profile, taken, on_search = winner(study, arm, seed, budget, folder / f"{arm}-{seed}")
+        (score,) = study.test.evaluate([profile], 0, 0)
+    if score.error is not None or score.samples is None:
+        raise RuntimeError(f"{arm}, seed {seed}: {score.error}")
+    cost = study.budget.cost
+    found = Outcome(
+        arm=arm,
+        seed=seed,
+        tokens=taken,
+        on_search=on_search,
+        kl=tuple(score.samples[0].tolist()),
+        perplexity=score.metrics["perplexity"],
+        cost=0 if cost is None else cost.of(profile),
+    )
+    folder.mkdir(parents=True, exist_ok=True)
+    file.write_text(json.dumps(asdict(found)))
+    return found
+
+
+def winner(
+    study: Study, arm: str, seed: int, budget: int, out: Path
+) -> tuple[CompressionProfile, int, float]:
+    """An arm's profile, the tokens it took, and its KL on the search's text."""
+    if arm == "uniform":
+        return study.uniform, 0, float("nan")
+    if arm == "one-shot":
+        profile, taken = arms.one_shot(study)
+        return profile, taken, float("nan")
+    makers: Mapping[str, Callable[[], Experiment[CompressionProfile]]] = {
+        "random": lambda: arms.best_of_random(study, seed),
+        "solver": lambda: arms.solver(study),
+        "faithful": lambda: arms.faithful(study, seed, budget),
+        "ours": lambda: arms.ours(study, seed, budget),
+    }
+    made = replace(makers[arm](), seed=seed, final=None)
+    run = evolve.run(made, out, resume=(out / "ledger.sqlite").exists())
+    best = run.best("divergence")
+    if arm == "solver":  # its last birth, whatever it scores
+        best = run.records[-1]
+    return best.genome, spent(run.records), best.score.values[0]
+
+
+def spent(records: Sequence[Record[CompressionProfile]]) -> int:
+    """Evaluated tokens: a profile that was answered from the ledger costs none."""
+    once = {(record.digest, record.rung): record for record in records}
+    return int(sum(record.score.metrics.get("tokens", 0.0) for record in once.values()))
+
+
+def table(model: str, mode: Mode, budget: int, found: Sequence[Outcome]) -> list[str]:
+    """Rows of Markdown: arms by seed, each against ours of that seed."""
+    lines = [
+        f"\n{model}, {mode}: budget {budget:,} tokens a search, "
+        f"{len(found[0].kl)} held-out sequences",
+        "| arm | seed | held-out KL | perplexity | tokens | ours - arm, KL (95 %) | ours is |",
+        "| --- | ---: | ---: | ---: | ---: | --- | --- |",
+    ]
+    best = {each.seed: each for each in found if each.arm == "ours"}
+    for each in found:
+        mine = best[each.seed]
+        low, high = interval(np.array(mine.kl) - np.array(each.kl))
+        lines.append(
+            f"| {each.arm} | {each.seed} | {each.mean:.4f} | {each.perplexity:.2f} | "
+            f"{each.tokens:,} | {mine.mean - each.mean:+.4f} [{low:+.4f}, {high:+.4f}] | "
+            f"{'' if each is mine else verdict(low, high, each.mean)} |"
+        )
+    return lines
+
+
+def interval(differences: np.ndarray, seed: int = 0) -> tuple[float, float]:
+    """The 95 % interval of the mean of `differences` (n,), by the percentile bootstrap."""
+    rng = np.random.default_rng(seed)
+    picks = rng.integers(len(differences), size=(RESAMPLES, len(differences)))
+    low, high = np.quantile(differences[picks].mean(1), [0.025, 0.975])
+    return float(low), float(high)
+
+
+def verdict(low: float, high: float, theirs: float) -> str:
+    """Of an interval of ours minus theirs."""
+    if high < 0:
+        return "better"
+    if high <= LOSS * theirs:
+        return "at least as good"
+    return "worse" if low > 0 else "open"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

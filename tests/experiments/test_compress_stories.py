@@ -1,0 +1,121 @@
+"""A search for a profile on a real model: the same run anywhere, through kills, and exported."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import evolve
+from evolve import Experiment, Record, Score
+from evolve.engine.source import load_experiment
+from evolve.engine.story import story
+from evolve.export.compressed import CompressedExporter
+from evolve.genome import digest
+from evolve.genomes.compression.profile import CompressionProfile
+from evolve.search.protocol import Proposal
+from evolve.streams import Stream, rng_for
+from experiments.arms import best_of_random, faithful, ours, solver
+from experiments.compress_stories import study
+from experiments.profiles import BUDGET, Mode, Study
+from tests.evolve.engine.kills import ROOT, survive
+from tests.experiments.compression_driver import small
+
+DRIVER = [sys.executable, "-m", "tests.experiments.compression_driver"]
+Arm = Callable[[Study], Experiment[CompressionProfile]]
+BIRTHS = 25 + 2 + 2 * 17  # probes, founders, two generations
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> evolve.Run:
+    """All births in this process; builds the level database if it is not there yet."""
+    return evolve.run(small(BIRTHS), tmp_path_factory.mktemp("bits") / "run")
+
+
+def test_probes_then_founders_then_children(run: evolve.Run) -> None:
+    operators = [record.operator for record in run.records]
+    assert operators[:27] == ["probe"] * 25 + ["founder"] * 2
+    assert set(operators[27:]) <= {"level switch", "budget switch", "promotion"}
+    assert operators.count("promotion") == 2
+    assert all(record.score.error is None for record in run.records)
+
+
+def test_what_is_told_keeps_the_budget(run: evolve.Run) -> None:
+    budget = study(Mode.BITS).budget
+    assert all(budget.keeps(record.genome) for record in run.records[25:])  # type: ignore[arg-type]
+
+
+@pytest.mark.ray
+@pytest.mark.parametrize("workers", [1, 2])
+def test_workers_give_the_same_run(
+    run: evolve.Run, tmp_path: Path, cluster: None, workers: int
+) -> None:
+    assert evolve.run(small(BIRTHS), tmp_path / "run", workers=workers).digest == run.digest
+
+
+def test_a_killed_driver_gives_the_same_run_and_repeats_nothing(
+    run: evolve.Run, tmp_path: Path
+) -> None:
+    folder = tmp_path / "run"
+    assert survive([*DRIVER, str(folder), "0", str(BIRTHS)], folder, BIRTHS, 2, seed=1) == 2
+    killed = evolve.load(folder)
+    assert killed.digest == run.digest
+    assert killed.outcomes["scored"] == run.outcomes["scored"]
+
+
+def test_the_export_is_what_was_scored(run: evolve.Run, tmp_path: Path) -> None:
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    best, target = run.best("divergence"), tmp_path / "best"
+    CompressedExporter().export(best, target, story(run, best))  # type: ignore[arg-type]
+    model = AutoModelForCausalLM.from_pretrained(target)
+    with torch.inference_mode():
+        model(input_ids=torch.from_numpy(study(Mode.BITS).text[:1, :8]))  # unpacks the layers
+    reloaded = dict(model.named_parameters())
+    for name, tensor in best.genome.express().items():  # type: ignore[attr-defined]
+        if name in reloaded:
+            assert torch.equal(reloaded[name], tensor), name
+    assert len(reloaded) > 50
+
+
+@pytest.mark.parametrize("mode", list(Mode))
+@pytest.mark.parametrize("arm", [faithful, ours, solver, best_of_random])
+def test_an_arm_spends_its_tokens_and_no_more(mode: Mode, arm: Arm) -> None:
+    if mode is Mode.JOINT and arm in (faithful, solver):
+        pytest.skip("the solver's probes are too many; EvoPress has no joint mode")
+    stories = study(mode)
+    spent = tokens_of(arm(stories), stories.text.shape[1])
+    assert spent <= BUDGET
+    if arm in (faithful, ours) and mode is not Mode.DEPTH:  # of 225 profiles none is left
+        assert spent > 0.95 * BUDGET
+
+
+def tokens_of(made: Experiment[CompressionProfile], length: int) -> int:
+    """What a run costs whose scores are random."""
+    search, chance = made.search(), np.random.default_rng(0)
+    records: list[Record[CompressionProfile]] = []
+    told = 0
+    for birth in range(made.births):
+        for record in records[told : search.seen(birth)]:
+            search.tell(record, rng_for(0, record.birth, Stream.TELL))
+        told = max(told, search.seen(birth))
+        p = search.ask(birth, rng_for(0, birth, Stream.ASK))
+        assert isinstance(p, Proposal)
+        score = Score((float(chance.random()),))
+        name = digest(p.genome)
+        records.append(Record(birth, p.genome, name, score, p.rung, p.parents, p.operator))
+    once = {(record.digest, record.rung) for record in records}
+    return length * sum(made.fitness.rungs[rung] for _, rung in once)
+
+
+def test_the_command_line_finds_each_mode() -> None:
+    file = ROOT / "experiments" / "compress_stories.py"
+    names = [load_experiment(file.with_name(f"{file.name}:{mode}")).name for mode in Mode]
+    assert names == [f"stories15M_{mode}_ours" for mode in Mode]
+    assert load_experiment(file).name == names[0]
