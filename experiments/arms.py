@@ -75,7 +75,7 @@ def best_of_random(study: Study, seed: int = 0) -> Experiment[CompressionProfile
             founders=study.random(RANDOM, seed),
             operators=_switches(study),
             objective=DIVERGENCE,
-            offspring=1,
+            offspring=OFFSPRING,
         )
 
     return experiment(study, "random", search, study.divergence(MANY), RANDOM)
@@ -133,7 +133,7 @@ def solver(study: Study) -> Experiment[CompressionProfile]:
             founders=[joint_start(study, table) if joint else solved(table, study.budget)],
             operators=_switches(study),
             objective=DIVERGENCE,
-            offspring=1,
+            offspring=OFFSPRING,
         )
 
     return experiment(

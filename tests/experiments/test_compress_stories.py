@@ -11,6 +11,7 @@ import pytest
 
 import evolve
 from evolve import Experiment, Record, Score
+from evolve.engine.run import check_window
 from evolve.engine.source import load_experiment
 from evolve.engine.story import story
 from evolve.export.compressed import CompressedExporter
@@ -90,7 +91,9 @@ def test_an_arm_spends_its_tokens_and_no_more(mode: Mode, arm: Arm) -> None:
     if mode is Mode.JOINT and arm in (faithful, solver):
         pytest.skip("the solver's probes are too many; EvoPress has no joint mode")
     stories = study(mode)
-    spent = tokens_of(arm(stories), stories.text.shape[1])
+    made = arm(stories)
+    check_window(made, 0)
+    spent = tokens_of(made, stories.text.shape[1])
     assert spent <= BUDGET
     if arm in (faithful, ours) and mode is not Mode.DEPTH:  # of 225 profiles none is left
         assert spent > 0.95 * BUDGET
