@@ -219,8 +219,8 @@ def _optimize(storage: Any, trials: int, clock: Clock) -> None:
 
 
 DRIVERS = (
-    Driver("ours", ("evolve",), ours, 1_000, "each evaluation"),
-    Driver("ours, 4 births a call", ("evolve",), partial(ours, batch=4), 1_000, "each evaluation"),
+    Driver("ours", ("evolve",), ours, 3_000, "each evaluation"),
+    Driver("ours, 4 births a call", ("evolve",), partial(ours, batch=4), 3_000, "each evaluation"),
     Driver("Ray Tune", ("ray", "tensorboardX"), ray_tune, 300, "a snapshot now and then"),
     Driver(
         "evotorch, population 8, one by one",

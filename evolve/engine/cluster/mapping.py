@@ -31,9 +31,8 @@ def spread(
     *,
     workers: int,
     address: str | None = None,
-    ordered: bool = False,
 ) -> Iterator[tuple[int, R]]:
-    """(i, `function` of the i-th item) as they come; `ordered`: by i.
+    """(i, `function` of the i-th item), as they come.
 
     `workers` 0: in this process, one after another. Else that many at a time on Ray, each of one
     CPU: on the cluster at `address`, or on one of our own that ends with the iteration; a process
@@ -43,8 +42,7 @@ def spread(
     """
     if workers < 0:
         raise WorkerError(f"spread got {workers} workers; give 0 (this process) or more.")
-    pairs = _on_ray(function, items, workers, address) if workers else _here(function, items)
-    return _in_order(pairs) if ordered else pairs
+    return _on_ray(function, items, workers, address) if workers else _here(function, items)
 
 
 def _here(function: Callable[[T], R], items: Iterable[T]) -> Iterator[tuple[int, R]]:
@@ -134,13 +132,3 @@ def _got(reference: Any) -> Any:
     if isinstance(result, EvolveError):
         raise result
     return result
-
-
-def _in_order(pairs: Iterator[tuple[int, R]]) -> Iterator[tuple[int, R]]:
-    early: dict[int, R] = {}
-    turn = 0
-    for i, result in pairs:
-        early[i] = result
-        while turn in early:
-            yield turn, early.pop(turn)
-            turn += 1

@@ -58,10 +58,6 @@ class TestAnyNumberOfWorkers:
         found = list(spread(square, range(9), workers=workers))
         assert sorted(found) == [(n, n * n) for n in range(9)]
 
-    def test_ordered(self, workers: int) -> None:
-        found = list(spread(late_first, range(5), workers=workers, ordered=True))
-        assert found == [(n, n) for n in range(5)]
-
     def test_nothing(self, workers: int) -> None:
         assert list(spread(square, [], workers=workers)) == []
 
