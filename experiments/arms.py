@@ -3,7 +3,7 @@
 All evaluated tokens count: starts, probes and re-scored parents too. Knows no model.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from itertools import pairwise
@@ -45,6 +45,7 @@ RANDOM, STARTS, FRONT = 32, 16, 24
 
 Profiles = Sequence[CompressionProfile]
 Records = Sequence[Record[CompressionProfile]]
+Making = Callable[[], Experiment[CompressionProfile]]
 
 
 def experiment(
@@ -53,13 +54,12 @@ def experiment(
     search: Callable[[], Search[CompressionProfile]],
     fitness: Divergence,
     births: int,
-    baselines: Profiles = (),
+    baselines: Mapping[str, Profiles] | None = None,
 ) -> Experiment[CompressionProfile]:
     """The experiment `arm` of `study`; with `baselines` it ends in a test and an export."""
     final = None
     if baselines:
-        named = {f"baseline {i}": [each] for i, each in enumerate(baselines)}
-        final = Final(study.test, named, CompressedExporter())
+        final = Final(study.test, baselines, CompressedExporter())
     name = f"{study.name}_{study.mode}_{arm}"
     return Experiment(name, search, fitness, births, final=final)
 
@@ -170,7 +170,7 @@ def ours(study: Study, seed: int = 0, tokens: int = BUDGET) -> Experiment[Compre
         partial(Probing, found, then),
         study.divergence(FEW, MANY),
         len(found) + layout.births(n),
-        [_start(study, seed)],
+        {"one random" if _over(study) else "uniform": [_start(study, seed)]},
     )
 
 
@@ -206,6 +206,21 @@ def front(study: Study) -> Experiment[CompressionProfile]:
 
     name = f"{study.name}_front"
     return Experiment(name, search, joined, BUDGET // study.whole(MANY))
+
+
+def searches(study: Callable[[Mode], Study]) -> tuple[Making, Making, Making, Making, Making]:
+    """bits, depth, sparsity, joint, size: functions that make them when they are wanted."""
+
+    def of(mode: Mode) -> Making:
+        def made() -> Experiment[CompressionProfile]:
+            return ours(study(mode))
+
+        return made
+
+    def size() -> Experiment[CompressionProfile]:
+        return front(study(Mode.BITS))
+
+    return of(Mode.BITS), of(Mode.DEPTH), of(Mode.SPARSITY), of(Mode.JOINT), size
 
 
 # --- below -------------------------------------------------------------------------------------
@@ -252,8 +267,12 @@ def _block(space: ProfileSpace, unit: int) -> int:
 
 
 def _start(study: Study, seed: int) -> CompressionProfile:
-    over = study.mode in (Mode.DEPTH, Mode.JOINT)
-    return study.random(1, seed)[0] if over else study.uniform
+    return study.random(1, seed)[0] if _over(study) else study.uniform
+
+
+def _over(study: Study) -> bool:
+    """Whether the uniform profile breaks the budget."""
+    return study.mode in (Mode.DEPTH, Mode.JOINT)
 
 
 def _solution(study: Study, records: Records) -> CompressionProfile:

@@ -7,9 +7,7 @@ Model and text are fetched on first use (140 MB), the level database is built (m
 evaluated tokens a search: about half an hour on one core.
 """
 
-from evolve import Experiment
-from evolve.genomes.compression.profile import CompressionProfile
-from experiments.arms import front, ours
+from experiments.arms import searches
 from experiments.material.smollm2 import smollm2
 from experiments.material.wikipedia import wikipedia
 from experiments.profiles import Mode, Study
@@ -29,29 +27,5 @@ def study(mode: Mode) -> Study:
     )
 
 
-def bits() -> Experiment[CompressionProfile]:
-    """2 to 6 bits a layer, at the bytes of 3 bits everywhere."""
-    return ours(study(Mode.BITS))
-
-
-def depth() -> Experiment[CompressionProfile]:
-    """Which attentions and MLPs go."""
-    return ours(study(Mode.DEPTH))
-
-
-def sparsity() -> Experiment[CompressionProfile]:
-    """Zeros a layer, half of all weights."""
-    return ours(study(Mode.SPARSITY))
-
-
-def joint() -> Experiment[CompressionProfile]:
-    """Bits of each layer and which blocks go, at four fifths of the blocks' bytes."""
-    return ours(study(Mode.JOINT))
-
-
-def size() -> Experiment[CompressionProfile]:
-    """A front of divergence and bytes, from 2 to 6 bits."""
-    return front(study(Mode.BITS))
-
-
+bits, depth, sparsity, joint, size = searches(study)
 experiment = bits

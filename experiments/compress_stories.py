@@ -7,10 +7,8 @@ The text is the model's own, at temperature 1; its level database is built on fi
 minute). 400,000 evaluated tokens a search: some five minutes on two cores.
 """
 
-from evolve import Experiment
-from evolve.genomes.compression.profile import CompressionProfile
 from experiments import material
-from experiments.arms import front, ours
+from experiments.arms import searches
 from experiments.material.samples import samples
 from experiments.profiles import Mode, Study
 
@@ -29,29 +27,5 @@ def study(mode: Mode) -> Study:
     )
 
 
-def bits() -> Experiment[CompressionProfile]:
-    """2 to 6 bits a layer, at the bytes of 3 bits everywhere."""
-    return ours(study(Mode.BITS))
-
-
-def depth() -> Experiment[CompressionProfile]:
-    """Which attentions and MLPs go."""
-    return ours(study(Mode.DEPTH))
-
-
-def sparsity() -> Experiment[CompressionProfile]:
-    """Zeros a layer, half of all weights."""
-    return ours(study(Mode.SPARSITY))
-
-
-def joint() -> Experiment[CompressionProfile]:
-    """Bits of each layer and which blocks go, at four fifths of the blocks' bytes."""
-    return ours(study(Mode.JOINT))
-
-
-def size() -> Experiment[CompressionProfile]:
-    """A front of divergence and bytes, from 2 to 6 bits."""
-    return front(study(Mode.BITS))
-
-
+bits, depth, sparsity, joint, size = searches(study)
 experiment = bits
