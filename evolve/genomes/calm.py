@@ -1,4 +1,4 @@
-"""Keeps other libraries' hands off the global random state. Knows no genome."""
+"""Keeps other libraries' hands off the global random state and the screen. Knows no genome."""
 
 from __future__ import annotations
 
@@ -27,3 +27,17 @@ def untouched_random_state(seed: int | None = None) -> Iterator[None]:
         random.setstate(python)
         np.random.set_state(numpy)  # noqa: NPY002
         torch.random.set_rng_state(kept)
+
+
+@contextmanager
+def no_progress_bars() -> Iterator[None]:
+    """Without transformers' progress bars; they are as they were on leaving."""
+    from transformers.utils import logging
+
+    shown = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    try:
+        yield
+    finally:
+        if shown:
+            logging.enable_progress_bar()  # type: ignore[no-untyped-call]

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from evolve.errors import CheckpointError
-from evolve.genomes.calm import untouched_random_state
+from evolve.genomes.calm import no_progress_bars, untouched_random_state
 from evolve.genomes.checkpoint import Source
 
 _TOKENIZER = ("tokenizer*", "*.model", "vocab.json", "merges.txt", "special_tokens_map.json")
@@ -83,14 +83,6 @@ def _merge(adapter: Path, base: Path, to: Path) -> None:
 @contextmanager
 def _quiet() -> Iterator[None]:
     """No progress bars, nor warnings between PEFT and transformers that no user can act on."""
-    from transformers.utils import logging
-
-    shown = logging.is_progress_bar_enabled()
-    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", FutureWarning)
-            yield
-    finally:
-        if shown:
-            logging.enable_progress_bar()  # type: ignore[no-untyped-call]
+    with no_progress_bars(), warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)
+        yield

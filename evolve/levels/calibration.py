@@ -17,6 +17,7 @@ import numpy as np
 
 from evolve.engine.workers import threads_pinned
 from evolve.errors import GenomeError
+from evolve.genomes.calm import no_progress_bars
 from evolve.genomes.compression.anatomy import Anatomy, Block
 from evolve.levels.hessian import add_
 
@@ -74,15 +75,9 @@ def second_moments(
 def _loaded(anatomy: Anatomy) -> torch.nn.Module:
     import torch
     from transformers import AutoModelForCausalLM
-    from transformers.utils import logging
 
-    shown = logging.is_progress_bar_enabled()
-    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
-    try:
+    with no_progress_bars():
         model: Any = AutoModelForCausalLM.from_pretrained(anatomy.source.path, dtype=torch.float32)
-    finally:
-        if shown:
-            logging.enable_progress_bar()  # type: ignore[no-untyped-call]
     built: torch.nn.Module = model.eval()
     return built
 
