@@ -33,5 +33,17 @@ class ExportError(EvolveError):
     """A winner cannot be written in the form asked for."""
 
 
+class ChatError(EvolveError):
+    """A language model's endpoint gave no usable answer in its time."""
+
+
+class BudgetSpent(EvolveError):
+    """The next request to a language model could pass the cap on tokens or cost."""
+
+
+class IsolationError(EvolveError):
+    """This machine cannot isolate evolved code as far as was required."""
+
+
 class Infertile(EvolveError):
     """An operator found no child for these parents; the search tries other parents."""

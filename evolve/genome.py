@@ -2,7 +2,8 @@
 
 Knows no kind of genome. The digest is sha256 over the class path, the facts as canonical JSON
 and the arrays in name order, so equal content is one individual wherever it was made. What the
-facts hold under `WHERE` says where things lie on this machine and is no part of the content.
+facts hold under `WHERE` says where things lie on this machine, and what they hold under `WRITTEN`
+how the content was put into words; neither is a part of it.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ Json: TypeAlias = "bool | int | float | str | Sequence[Json] | Mapping[str, Json
 
 
 WHERE = "where"
+WRITTEN = "written"
 
 
 class Packed(NamedTuple):
@@ -56,7 +58,7 @@ def canonical(value: Json) -> str:
 def digest(genome: Genome) -> str:
     """The sha256 (hex) of the genome's class path and content."""
     packed = genome.pack()
-    facts = {name: fact for name, fact in packed.facts.items() if name != WHERE}
+    facts = {name: fact for name, fact in packed.facts.items() if name not in (WHERE, WRITTEN)}
     content = hashlib.sha256(f"{kind_of(genome)}\n{canonical(facts)}\n".encode())
     for name in sorted(packed.arrays):
         array = np.asarray(packed.arrays[name], order="C")  # ascontiguousarray makes 0-d 1-d

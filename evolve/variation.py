@@ -5,15 +5,25 @@ Operators see parents as records; selections and matings see only cost tensors.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Generic, Protocol, runtime_checkable
 
 import numpy as np
 
+from evolve.genome import Json
 from evolve.score import G, Needs, Record
 
 if TYPE_CHECKING:
     import torch
+
+
+@dataclass(frozen=True, eq=False)
+class Offspring(Generic[G]):
+    """A child with what its making is worth telling: `facts` of its birth, in the ledger."""
+
+    genome: G
+    facts: Mapping[str, Json] = field(default_factory=dict)
 
 
 class Operator(Protocol[G]):
@@ -34,9 +44,25 @@ class Operator(Protocol[G]):
         """None: varied in the driver, in milliseconds; else varied by a worker."""
         ...
 
-    def vary(self, parents: Sequence[Record[G]], rng: np.random.Generator) -> G:
+    def vary(self, parents: Sequence[Record[G]], rng: np.random.Generator) -> G | Offspring[G]:
         """A child of `parents` (length `arity`). Raises `Infertile` if there is none."""
         ...
+
+
+@runtime_checkable
+class Learning(Protocol):
+    """An operator that learns from failures. Optional."""
+
+    @property
+    def lessons(self) -> int:
+        """How many failed children of its first parent, newest last, `vary` may get after the
+        parents: it must take from `arity` to `arity + lessons` records."""
+        ...
+
+
+def offspring(found: G | Offspring[G]) -> Offspring[G]:
+    """What `vary` returned, with the facts it gave or none."""
+    return found if isinstance(found, Offspring) else Offspring(found)
 
 
 class Selected(Protocol):

@@ -1,0 +1,1 @@
+"""Source code as a genome: files with evolvable regions, the rest protected."""
