@@ -23,6 +23,7 @@ class Failure(StrEnum):
     EXCEPTION = "exception"
     INVALID = "invalid"  # an answer came, and it is no score
     INFERTILE = "infertile"  # an operator in a worker found no child
+    SPENT = "spent"  # an operator may ask no more of its server: the run stops, and can be resumed
 
 
 # What a worker may not survive: a genome that used up its attempts on these is a poison genome,
@@ -39,7 +40,8 @@ OWN_FAULT = frozenset({Failure.EXCEPTION, Failure.INVALID, Failure.INFERTILE})
 class Policy:
     """Attempts a birth gets, by the kind of their failure; the last failure is its score.
 
-    A lost driver costs nothing: its births in flight are handed out again, without limit.
+    A lost driver costs nothing: its births in flight are handed out again, without limit; so is
+    a birth whose operator's budget was spent, once it is raised.
     """
 
     worker_lost: int = 3
@@ -58,7 +60,7 @@ class Policy:
                 )
 
     def tries(self, failure: Failure) -> int:
-        """How many attempts may end in `failure` before it is final."""
+        """How many attempts may end in `failure`, one with a limit, before it is final."""
         return {
             Failure.WORKER_LOST: self.worker_lost,
             Failure.NODE_LOST: self.node_lost,

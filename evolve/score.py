@@ -38,7 +38,9 @@ class Needs:
     what exceeds it is a failure "out of memory"; 0: not stated, no limit. `custom`: resources by
     the names that the cluster gave them. `batch` genomes a call. `threads` of numeric libraries:
     results depend on it. `timeout` in seconds a call, counted from a ready worker (None: no
-    limit); `startup` in seconds a worker may take to become ready.
+    limit); `startup` in seconds a worker may take to become ready. `waits`, for operators: the
+    work is done elsewhere, as by a language model's server; it takes a thread beside the driver,
+    no worker, and must keep its own time.
     """
 
     cpus: float = 1.0
@@ -49,6 +51,7 @@ class Needs:
     threads: int = 1
     timeout: float | None = None
     startup: float = 300.0
+    waits: bool = False
 
     def __post_init__(self) -> None:
         for name, least in (("batch", 1), ("threads", 1), ("cpus", 0), ("gpus", 0), ("memory", 0)):

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Generic, Protocol, runtime_checkable
+from pathlib import Path
+from typing import TYPE_CHECKING, Generic, Protocol, Self, runtime_checkable
 
 import numpy as np
 
@@ -58,6 +59,20 @@ class Learning(Protocol):
         """How many failed children of its first parent, newest last, `vary` may get after the
         parents: it must take from `arity` to `arity + lessons` records."""
         ...
+
+
+@runtime_checkable
+class Recording(Protocol):
+    """An operator that keeps files of its own, as transcripts, in the run's folder. Optional."""
+
+    def at(self, folder: Path) -> Self:
+        """The same operator, keeping them in `folder`."""
+        ...
+
+
+def placed(operator: Operator[G], folder: Path) -> Operator[G]:
+    """`operator`, keeping what it keeps in `folder`."""
+    return operator.at(folder) if isinstance(operator, Recording) else operator
 
 
 def offspring(found: G | Offspring[G]) -> Offspring[G]:

@@ -8,8 +8,9 @@ form that came with NSGA-II (Deb et al. 2002): the density beyond a bound is spr
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Generic, TypeVar
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Generic, Self, TypeVar
 
 import numpy as np
 
@@ -17,7 +18,7 @@ from evolve.errors import ExperimentError, Infertile
 from evolve.genome import digest
 from evolve.genomes.vector import Box, VectorLike
 from evolve.score import G, Needs, Record, Score
-from evolve.variation import Operator
+from evolve.variation import Offspring, Operator, offspring, placed
 
 V = TypeVar("V", bound=VectorLike)
 
@@ -216,16 +217,20 @@ class Then(Generic[G]):
         """The first's, else the second's: put what needs a worker first if both do."""
         return self.first.needs or self.second.needs
 
-    def vary(self, parents: Sequence[Record[G]], rng: np.random.Generator) -> G:
+    def at(self, folder: Path) -> Self:
+        return replace(self, first=placed(self.first, folder), second=placed(self.second, folder))
+
+    def vary(self, parents: Sequence[Record[G]], rng: np.random.Generator) -> Offspring[G]:
         """Raises `Infertile` where either does."""
-        child = self.first.vary(parents, rng)
+        child = offspring(self.first.vary(parents, rng))
         unborn = Record(
             birth=parents[0].birth,
-            genome=child,
-            digest=digest(child),
+            genome=child.genome,
+            digest=digest(child.genome),
             score=Score.failed("unborn: varied once more before it is evaluated"),
         )
-        return self.second.vary([unborn], rng)
+        last = offspring(self.second.vary([unborn], rng))
+        return Offspring(last.genome, {**child.facts, **last.facts})
 
 
 def mates(parents: Sequence[Record[V]], arity: int, name: str) -> list[V]:

@@ -78,8 +78,9 @@ def test_the_policy_is_the_one_in_force() -> None:
     table = TEXT.partition("| kind | attempts |")[2].partition("\n\n")[0]
     rows = re.findall(r"^\| ([a-z ]+) \| ([0-9]+|no limit) \|", table, flags=re.MULTILINE)
     assert [kind for kind, _ in rows] == [str(kind) for kind in Failure]
-    for kind, tries in rows[1:]:
-        assert Policy().tries(Failure(kind)) == int(tries)
+    for kind, tries in rows:
+        if tries != "no limit":
+            assert Policy().tries(Failure(kind)) == int(tries)
 
 
 def test_the_selection_example_runs() -> None:

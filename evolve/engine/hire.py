@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from evolve.engine.beside import Beside
 from evolve.engine.events import Observer
 from evolve.engine.snapshot import Snapshot
 from evolve.engine.workers import InProcess, Workers
@@ -41,7 +42,7 @@ def hire(
     observe: Observer,
     patient: bool = True,
 ) -> Workers:
-    """The executor: this process for 0 workers, else Ray.
+    """The executor: this process for 0 workers, else Ray; threads beside it for what waits.
 
     `patient`: return when the first worker is ready, so that a set-up that fails everywhere is
     known before any work; else they start while the driver goes on.
@@ -50,11 +51,11 @@ def hire(
     if options.workers == 0:
         if options.address is not None:
             raise ExperimentError("An address needs Ray workers; give --workers 1 or more.")
-        return InProcess(fitnesses)
+        return Beside(InProcess(fitnesses), experiment.window())
     from evolve.engine.cluster.luggage import packed_for
     from evolve.engine.cluster.workers import RayWorkers
 
-    return RayWorkers(
+    workers = RayWorkers(
         packed_for(fitnesses, code),
         options.workers,
         needs=[needs_at(each, rung) for each in fitnesses for rung in range(len(each.rungs))],
@@ -63,6 +64,7 @@ def hire(
         patient=patient,
         observe=observe,
     )
+    return Beside(workers, experiment.window())
 
 
 def fitnesses_of(experiment: Experiment[Any]) -> list[Fitness[Any]]:

@@ -26,8 +26,8 @@ from evolve.engine.workers import (
     Workers,
     failed,
     packed,
-    sent,
     unpacked,
+    variation,
 )
 from evolve.errors import ExperimentError
 from evolve.experiment import Experiment, Free
@@ -69,6 +69,7 @@ class Loop:
     turn: Callable[[], None] = lambda: None  # called between turns, with nothing half-written
 
     told: int = 0
+    spent: str = ""  # why no operator may ask its server any more: the run stops before its end
     _live: bool = False  # the replay is over
     _asked: int = 0  # the next birth whose time to be asked has not come
     _open: dict[int, _Open] = field(default_factory=dict)
@@ -94,9 +95,9 @@ class Loop:
             for task in tasks:
                 self.workers.submit(task)
             self.turn()
-            if self.told >= self.births:
-                return
             self._in_flight += len(tasks)
+            if self.told >= self.births or (self.spent and not self._in_flight):
+                return
             if not self._in_flight and not len(self._queues):
                 raise ExperimentError(
                     f"The search waits for more than the {self.told} scores told before it asks "
@@ -160,8 +161,7 @@ class Loop:
         return asked
 
     def _born(self, birth: int, proposal: Proposal[Genome]) -> None:
-        name = self.ledger.born(birth, proposal)
-        self._open[birth] = _Open(BirthState.PROPOSED, name, proposal)
+        self._open[birth] = _Open(BirthState.PROPOSED, self.ledger.born(birth, proposal), proposal)
         self._say(Kind.BORN, birth, detail=proposal.operator)
 
     def _place_all(self, births: list[int]) -> None:
@@ -210,10 +210,11 @@ class Loop:
     def _tasks(self) -> list[Job | Variation]:
         """Tasks for the workers that are free; each attempt is written before it begins."""
         self.observe(Event(Kind.QUEUE, count=len(self._queues)))
-        tasks: list[Job | Variation] = []
+        tasks = list[Job | Variation]()
         for needs, waiting in self._queues.filled():
             # Needs that differ in their batch or limits alone share workers: count them once.
-            free = self.workers.free(needs) - sum(shared(task.needs, needs) for task in tasks)
+            used = sum(shared(task.needs, needs) for task in tasks)
+            free = 0 if self.spent and needs.waits else self.workers.free(needs) - used
             tasks += [self._task(waiting.popleft(), needs) for _ in range(min(len(waiting), free))]
         return tasks
 
@@ -221,12 +222,9 @@ class Loop:
         """What a worker gets, its attempts written."""
         seed, epoch, first = self.experiment.seed, self.ledger.epoch, self._open[births[0]]
         if first.plan is not None:
-            attempt = self._dispatched(births[0], Stage.VARY)
-            parents = tuple(sent(parent) for parent in first.plan.parents)
+            key = births[0], self._dispatched(births[0], Stage.VARY), epoch
             draw = sum(kind in OWN_FAULT for kind in self.ledger.failures(births[0], Stage.VARY))
-            return Variation(
-                (births[0],), (attempt,), epoch, first.plan.operator, parents, seed, needs, draw
-            )
+            return variation(first.plan, key, seed, needs, draw, self.ledger.folder)
         rung = self._proposal(births[0]).rung
         return Job(
             births=births,
@@ -239,8 +237,7 @@ class Loop:
         )
 
     def _dispatched(self, birth: int, stage: Stage) -> int:
-        vary = stage is Stage.VARY
-        self._move(birth, BirthState.VARYING if vary else BirthState.DISPATCHED)
+        self._move(birth, BirthState.VARYING if stage is Stage.VARY else BirthState.DISPATCHED)
         attempt = self.ledger.dispatched(birth, stage)
         self._say(Kind.DISPATCHED, birth, attempt)
         return attempt
@@ -262,8 +259,8 @@ class Loop:
                 self._say(Kind.FENCED, birth, attempt, outcome.worker, answer.seconds, what)
                 continue
             mine = True
-            kind = Kind.ANSWERED if failure is None else Kind.FAILED
             words = what if failure is None else f"{what}: {detail}"
+            kind = Kind.ANSWERED if failure is None else Kind.FAILED
             self._say(kind, birth, attempt, outcome.worker, answer.seconds / n, words)
             if isinstance(task, Variation):
                 self._varied(birth, answer)
@@ -282,10 +279,14 @@ class Loop:
         plan, failure = self._plan(birth), answer.failure
         facts, genome = plan.facts, plan.parents[0].genome
         if answer.child is not None:
-            genome = unpacked(answer.child)
+            genome, facts = unpacked(answer.child), {**facts, **answer.facts}
         elif failure is not None:
             failures = self.ledger.failures(birth, Stage.VARY)
-            if failures.count(failure) < self.experiment.policy.tries(failure):
+            if failure is Failure.SPENT:
+                self.spent = answer.detail
+            if failure is Failure.SPENT or failures.count(failure) < self.experiment.policy.tries(
+                failure
+            ):
                 self._move(birth, BirthState.PLANNED)
                 self._queues.of(plan.operator.needs or Needs()).appendleft((birth,))
                 return
@@ -324,10 +325,9 @@ class Loop:
             for twin in waiting:
                 self._answer(twin, birth, score)
         elif waiting:  # other errors are not reused: the first that waited is evaluated itself
-            key, first = self._key(birth), waiting[0]
-            self._flying[key] = waiting[1:]
-            needs = needs_at(self.experiment.fitness, key[1])
-            self._queues.of(needs).append((first,))
+            self._flying[self._key(birth)] = waiting[1:]
+            needs = needs_at(self.experiment.fitness, self._proposal(birth).rung)
+            self._queues.of(needs).append((waiting[0],))
 
     def _answer(self, birth: int, twin: int, score: Score) -> None:
         self.ledger.scored(birth, score, twin_of=twin)

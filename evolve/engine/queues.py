@@ -39,4 +39,4 @@ def shared(one: Needs, other: Needs) -> bool:
 
 def _shape(needs: Needs) -> tuple[object, ...]:
     n = needs
-    return n.cpus, n.gpus, n.memory, n.custom, n.threads, n.startup
+    return n.cpus, n.gpus, n.memory, n.custom, n.threads, n.startup, n.waits

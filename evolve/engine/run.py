@@ -102,10 +102,15 @@ def conduct(
                 ledger.discard()  # nothing was born: the same command works once it can
             raise
         stack.callback(crew.close)
-        Loop(
+        loop = Loop(
             general, search, ledger, crew, total,
             watcher.told, watcher.resumed, observe, copying.turn,
-        ).run()  # fmt: skip
+        )  # fmt: skip
+        loop.run()
+        if loop.spent:
+            copying.end()
+            watcher.says(f"Stopped at {loop.told} of {total} births: {loop.spent}")
+            return Run.at(out)
         if general.final is not None:
             watcher.says("Testing the picks and the baselines on the sealed split.")
             for group in general.final.baselines.values() if ahead else ():

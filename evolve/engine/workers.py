@@ -7,22 +7,25 @@ a failure means.
 
 from __future__ import annotations
 
+import json
 import os
 import time
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 
-from evolve.errors import Infertile
+from evolve.errors import BudgetSpent, Infertile
 from evolve.failure import Failure
-from evolve.genome import Genome, Packed, class_of, digest, kind_of
+from evolve.genome import Genome, Json, Packed, class_of, digest, kind_of
 from evolve.score import Fitness, Needs, Record, Score, checked, text
+from evolve.search.protocol import Plan
 from evolve.streams import Stream, rng_for
-from evolve.variation import Operator
+from evolve.variation import Operator, offspring, placed
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,7 +50,7 @@ class Variation:
     attempts: tuple[int]
     epoch: int
     operator: Operator[Any]
-    parents: tuple[Record[Any], ...]  # as `sent`: their genome is packed
+    parents: tuple[Record[Any], ...]  # and lessons; as `sent`: their genome is packed
     seed: int  # the run's
     needs: Needs = field(default_factory=Needs)
     draw: int = 0  # how often the operator has found no child for them
@@ -65,6 +68,7 @@ class Answer:
 
     scores: tuple[Score, ...] | None = None
     child: Child | None = None
+    facts: Mapping[str, Json] = field(default_factory=dict)  # of the child's making
     failure: Failure | None = None
     detail: str = ""
     seconds: float = 0.0
@@ -95,8 +99,11 @@ class Workers(Protocol):
         """Start `task`; needs a free slot."""
         ...
 
-    def wait(self) -> list[Outcome]:
-        """Block until a task in flight has an outcome or a worker gets free; may return []."""
+    def wait(self, patience: float | None = None) -> list[Outcome]:
+        """Block until a task in flight has an outcome or a worker gets free; may return [].
+
+        Where work goes on elsewhere, it waits `patience` seconds at most.
+        """
         ...
 
     def close(self) -> None:
@@ -117,6 +124,16 @@ def sent(record: Record[Genome]) -> Record[Any]:
         score = replace(score, heritage=heritage)
     traveller: Any = packed(record.genome)
     return replace(record, genome=traveller, score=score)
+
+
+def variation(
+    plan: Plan[Any], key: tuple[int, int, int], seed: int, needs: Needs, draw: int, folder: Path
+) -> Variation:
+    """The task of (birth, attempt, epoch) `key`; what its operator records goes to `folder`."""
+    birth, attempt, epoch = key
+    records = tuple(sent(each) for each in (*plan.parents, *plan.lessons))
+    operator = placed(plan.operator, folder)
+    return Variation((birth,), (attempt,), epoch, operator, records, seed, needs, draw)
 
 
 def unpacked(traveller: Child) -> Genome:
@@ -142,6 +159,8 @@ def answered(fitnesses: Sequence[Fitness[Any]], task: Task) -> Answer:
         answer = Answer(failure=Failure.OUT_OF_MEMORY, detail=traceback.format_exc())
     except Infertile as error:
         answer = Answer(failure=Failure.INFERTILE, detail=str(error))
+    except BudgetSpent as error:
+        answer = Answer(failure=Failure.SPENT, detail=str(error))
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # sys.exit, a panic in Rust: it ends itself only
@@ -180,12 +199,13 @@ def _varied(task: Variation) -> Answer:
     parents = [replace(parent, genome=unpacked(parent.genome)) for parent in task.parents]
     # Another try draws anew where the operator itself failed; a lost worker changes no child.
     n = task.births[0] * DRAWS + min(task.draw, DRAWS - 1)
-    child: object = task.operator.vary(parents, rng_for(task.seed, n, Stream.VARY))
+    made = offspring(task.operator.vary(parents, rng_for(task.seed, n, Stream.VARY)))
+    child: object = made.genome
     if not isinstance(child, Genome):
         words = f"{task.operator.name}.vary returned {child!r:.200}, expected a genome"
         return Answer(failure=Failure.INVALID, detail=words)
     digest(child)  # what cannot be packed is found here, not in the driver
-    return Answer(child=packed(child))
+    return Answer(child=packed(child), facts=json.loads(json.dumps(made.facts)))
 
 
 def _is_memory(error: BaseException) -> bool:
@@ -236,7 +256,7 @@ class InProcess:
     def submit(self, task: Task) -> None:
         self._waiting.append(task)
 
-    def wait(self) -> list[Outcome]:
+    def wait(self, patience: float | None = None) -> list[Outcome]:
         if not self._waiting:
             return []
         task = self._waiting[0]

@@ -18,9 +18,11 @@ from evolve.archive.population import Population
 from evolve.errors import ExperimentError, Infertile
 from evolve.genome import Packed, digest
 from evolve.score import G, Objective, Record, Score
+from evolve.search.credit import Bandit, Credit
 from evolve.search.protocol import Plan, Proposal
-from evolve.variation import Mating, Operator, Selection
+from evolve.variation import Learning, Mating, Operator, Selection, offspring
 
+FAILURES = 64  # records kept as lessons
 TRIES = 16  # parents tried for a fertile and new child before a twin is let through
 
 
@@ -41,8 +43,10 @@ class Generational:
 class Genetic(Generic[G]):
     """A population under variation and selection.
 
-    `operators` share the births by `weights` (default: equal). A child whose twin lives is
-    drawn again, up to `TRIES` times; an operator with `needs` is planned, and a worker varies.
+    `operators` share the births by `weights` (default: equal), or by the credit of their
+    children in the front if there is a `bandit`. A child whose twin lives is drawn again, up to
+    `TRIES` times; an operator with `needs` is planned, and a worker varies. One that learns from
+    failures is given the newest failed children of its first parent.
     Raises `ExperimentError` for parts that do not fit.
     """
 
@@ -57,6 +61,7 @@ class Genetic(Generic[G]):
         size: int,
         pace: Steady | Generational = Steady(),
         weights: Sequence[float] | None = None,
+        bandit: Bandit | None = None,
     ) -> None:
         if not founders:
             raise ExperimentError("Genetic has no founders; give at least one genome to start.")
@@ -81,6 +86,9 @@ class Genetic(Generic[G]):
         self.pace = pace
         self.population: Population[G] = Population(size, selection, objectives)
         self.front: Front[G] = Front(objectives)
+        names = [operator.name for operator in operators]
+        self._credit = None if bandit is None else Credit(bandit, names)
+        self._failures: list[Record[G]] = []  # the newest, last
         self._shares = shares / shares.sum()
         self._cohort: list[Record[G]] = []  # told, not yet selected
         self._told = 0
@@ -98,16 +106,19 @@ class Genetic(Generic[G]):
             return Proposal(self.founders[birth])
         proposal: Proposal[G] | None = None
         for _ in range(TRIES):
-            operator = self.operators[int(rng.choice(len(self.operators), p=self._shares))]
+            operator = self.operators[self._drawn(rng)]
             parents = self._parents(operator.arity, rng)
+            lessons = self._lessons(operator, parents[0])
             if operator.needs is not None:
-                return Plan(operator, tuple(parents))
+                facts = {"lessons": [lesson.birth for lesson in lessons]} if lessons else {}
+                return Plan(operator, tuple(parents), facts=facts, lessons=lessons)
             try:
-                child = operator.vary(parents, rng)
+                child = offspring(operator.vary([*parents, *lessons], rng))
             except Infertile:
                 continue
-            proposal = Proposal(child, tuple(p.birth for p in parents), operator.name)
-            if digest(child) not in self.population:
+            births = tuple(parent.birth for parent in parents)
+            proposal = Proposal(child.genome, births, operator.name, facts=child.facts)
+            if digest(child.genome) not in self.population:
                 break
         if proposal is None:
             names = ", ".join(operator.name for operator in self.operators)
@@ -119,7 +130,11 @@ class Genetic(Generic[G]):
 
     def tell(self, record: Record[G], rng: np.random.Generator) -> None:
         self._told += 1
-        self.front.add(record)
+        entered = self.front.add(record)
+        if self._credit is not None:
+            self._credit.tell(record.operator, entered)
+        if record.score.error is not None:
+            self._failures = [*self._failures, record][-FAILURES:]
         self._cohort.append(record)
         if self.seen(self._told) == self._told or isinstance(self.pace, Steady):
             self.population.admit(self._cohort, rng)
@@ -134,19 +149,36 @@ class Genetic(Generic[G]):
         memory = pack_memory(self.population.memory)
         if memory is None:
             return None
-        groups = (self.population.records, self.front.records, self._cohort)
+        groups = (self.population.records, self.front.records, self._cohort, self._failures)
         births = [[record.birth for record in group] for group in groups]
-        return Packed({"told": self._told, "births": births, **memory.facts}, memory.arrays)
+        credit = None if self._credit is None else self._credit.state()
+        facts = {"told": self._told, "births": births, "credit": credit, **memory.facts}
+        return Packed(facts, memory.arrays)
 
     def restore(
         self, packed: Packed, records: Callable[[Sequence[int]], Sequence[Record[G]]]
     ) -> None:
         facts: Mapping[str, Any] = packed.facts
-        living, front, cohort = facts["births"]
+        living, front, cohort, failures = facts["births"]
         self.population.restore(records(living), unpack_memory(packed))
         self.front.restore(records(front))
         self._cohort = list(records(cohort))
+        self._failures = list(records(failures))
+        if self._credit is not None:
+            self._credit.restore(facts["credit"])
         self._told = int(facts["told"])
+
+    def _drawn(self, rng: np.random.Generator) -> int:
+        if self._credit is not None:
+            return self._credit.draw(self._shares, rng)
+        return int(rng.choice(len(self.operators), p=self._shares))
+
+    def _lessons(self, operator: Operator[G], parent: Record[G]) -> tuple[Record[G], ...]:
+        """The newest failed children of `parent` that `operator` wants to see."""
+        if not isinstance(operator, Learning) or operator.lessons < 1:
+            return ()
+        failed = [each for each in self._failures if each.parents[:1] == (parent.birth,)]
+        return tuple(failed[-operator.lessons :])
 
     def _parents(self, arity: int, rng: np.random.Generator) -> list[Record[G]]:
         if len(self.population):

@@ -30,13 +30,15 @@ class Plan(Generic[G]):
     """A birth whose operator has `needs`: written as planned, varied by a worker, then born.
 
     `operator.vary(parents, rng)` runs there with the birth's own stream; parents are told
-    records. An operator that fails for good leaves a copy of its first parent.
+    records. An operator that fails for good leaves a copy of its first parent. `lessons`: failed
+    children of the first parent, which follow the parents; see `evolve.variation.Learning`.
     """
 
     operator: Operator[G]
     parents: tuple[Record[G], ...]
     rung: int = 0
     facts: Mapping[str, Json] = field(default_factory=dict)
+    lessons: tuple[Record[G], ...] = ()
 
 
 class Search(Protocol[G]):

@@ -22,7 +22,7 @@ from evolve.score import G, Objective, Record, costs, violations
 from evolve.search.generations import PARENT, Generations, Slot
 from evolve.search.promotion import ranking
 from evolve.search.protocol import Proposal
-from evolve.variation import Operator
+from evolve.variation import Operator, offspring
 
 TRIES = 16  # draws in vain for each birth, before a twin is let through
 
@@ -182,10 +182,11 @@ class Staged(Generic[G]):
         for _ in range(tries):
             operator = self.operators[int(rng.choice(len(self.operators), p=self._shares))]
             try:
-                genome = operator.vary([parent], rng)
+                made = offspring(operator.vary([parent], rng))
             except Infertile:
                 continue
-            child, name = Proposal(genome, (parent.birth,), operator.name), digest(genome)
+            child = Proposal(made.genome, (parent.birth,), operator.name, facts=made.facts)
+            name = digest(made.genome)
             if name in new or name in self._known or name == parent.digest:
                 twins = [*twins, child][:n]
             else:

@@ -253,7 +253,7 @@ class Stopping:
     def submit(self, task: Task) -> None:
         raise Dispatched
 
-    def wait(self) -> list[Outcome]:
+    def wait(self, patience: float | None = None) -> list[Outcome]:
         return []
 
     def close(self) -> None: ...

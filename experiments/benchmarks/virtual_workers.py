@@ -85,7 +85,7 @@ class Simulated:
         self._running[worker] = task, late
         self._after(seconds, partial(self._end, worker, task, fate))
 
-    def wait(self) -> list[Outcome]:
+    def wait(self, patience: float | None = None) -> list[Outcome]:
         if not self._coming:
             return []
         then, _, happen = heappop(self._coming)

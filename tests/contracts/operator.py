@@ -18,7 +18,7 @@ from evolve.genome import canonical, digest
 from evolve.genomes.vector import Box, Vector, VectorLike
 from evolve.score import G, Record, Score
 from evolve.streams import Stream, rng_for
-from evolve.variation import Operator
+from evolve.variation import Operator, offspring
 
 
 def record_of(genome: G, birth: int = 0, value: float = 0.0) -> Record[G]:
@@ -54,7 +54,7 @@ class OperatorContract(Generic[G]):
         raise NotImplementedError
 
     def child(self, parents: Sequence[Record[G]], n: int = 0) -> G:
-        return self.operator().vary(parents, rng_for(7, n, Stream.ASK))
+        return offspring(self.operator().vary(parents, rng_for(7, n, Stream.ASK))).genome
 
     def test_has_a_name_and_an_arity(self) -> None:
         operator = self.operator()
@@ -97,10 +97,14 @@ class OperatorContract(Generic[G]):
         self.child(self.parents(0))
         assert global_dice() == before
 
+    def test_the_facts_of_a_child_are_json(self) -> None:
+        found = offspring(self.operator().vary(self.parents(0), rng_for(7, 0, Stream.ASK)))
+        canonical(found.facts)
+
     def test_survives_a_pickle(self) -> None:
         again = pickle.loads(pickle.dumps(self.operator()))
-        child = again.vary(self.parents(0), rng_for(7, 0, Stream.ASK))
-        assert digest(child) == digest(self.child(self.parents(0)))
+        child = offspring(again.vary(self.parents(0), rng_for(7, 0, Stream.ASK)))
+        assert digest(child.genome) == digest(self.child(self.parents(0)))
 
     def assert_legal(self, child: G, parents: Sequence[Record[G]]) -> None:
         assert type(child) is type(parents[0].genome)

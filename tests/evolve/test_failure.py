@@ -10,9 +10,10 @@ from evolve.errors import ExperimentError
 from evolve.failure import POISON, Failure, Policy, is_poison, kind_of_error
 
 
-def test_every_kind_but_a_lost_driver_has_its_attempts() -> None:
+def test_every_kind_that_is_not_free_has_its_attempts() -> None:
     policy = Policy(worker_lost=4, node_lost=6, out_of_memory=3, timeout=1, exception=5, invalid=7)
-    tries = {kind: policy.tries(kind) for kind in Failure if kind is not Failure.DRIVER_LOST}
+    free = {Failure.DRIVER_LOST, Failure.SPENT}
+    tries = {kind: policy.tries(kind) for kind in Failure if kind not in free}
     assert tries == {
         "worker lost": 4, "node lost": 6, "out of memory": 3, "timeout": 1, "exception": 5,
         "invalid": 7, "infertile": 3,

@@ -184,7 +184,7 @@ class Witness:
 def test_then_shows_the_child_to_the_second() -> None:
     witness = Witness([])
     both = Then[Vector](UniformCrossover(), witness)
-    child = both.vary(vector_parents(2), rng_for(0, 0, Stream.ASK))
+    child = both.vary(vector_parents(2), rng_for(0, 0, Stream.ASK)).genome
     assert both.name == "uniform+witness"
     assert both.arity == 2
     assert witness.shown[0].genome is child

@@ -118,10 +118,10 @@ class RayWorkers:
         slot.send(task)
         self._tell(slot, "busy")
 
-    def wait(self) -> list[Outcome]:
+    def wait(self, patience: float | None = None) -> list[Outcome]:
         while True:
             self._fill()
-            ready = self._next()
+            ready = self._next(patience)
             outcomes, freed = self._late(), False
             for slot in [slot for pool in self._pools for slot in pool.slots]:
                 if slot.pending in ready and slot.state is WorkerState.STARTING:
@@ -130,7 +130,7 @@ class RayWorkers:
                     outcomes.append(self._answered(slot, slot.task))
                 elif slot.left is not None and slot.left < 0:
                     outcomes += self._passed(slot)
-            if outcomes or freed:
+            if outcomes or freed or patience is not None:
                 for pool in self._pools:
                     pool.wanted = False  # `free` says it anew
                 return outcomes
@@ -152,8 +152,9 @@ class RayWorkers:
 
     # --- what comes back ---------------------------------------------------------------------
 
-    def _next(self) -> set[Any]:
-        """The references that are ready; waits until one is, or a limit, or for a look."""
+    def _next(self, most: float | None) -> set[Any]:
+        """The references that are ready; waits until one is, or a limit, or for a look, or
+        `most` seconds."""
         import ray
 
         slots = [slot for pool in self._pools for slot in pool.slots]
@@ -161,6 +162,8 @@ class RayWorkers:
         limits = [slot.left for slot in slots if slot.left is not None]
         if self._short or (self._letters is not None and self._letters.awaited):
             limits.append(LOOK)
+        if most is not None:
+            limits.append(most)
         patience = max(0.0, min(limits)) + 0.01 if limits else None
         if not pending:
             time.sleep(patience or LOOK)

@@ -185,8 +185,8 @@ class Losing(InProcess):
 
     times = 0
 
-    def wait(self) -> list[Outcome]:
-        (outcome,) = super().wait()
+    def wait(self, patience: float | None = None) -> list[Outcome]:
+        (outcome,) = super().wait(patience)
         if outcome.task.attempts[0] > self.times:
             return [outcome]
         return [replace(outcome, answer=Answer(failure=Failure.WORKER_LOST, detail="it died"))]

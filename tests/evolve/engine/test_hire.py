@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 from evolve import Final, Needs
+from evolve.engine.beside import Beside
 from evolve.engine.hire import Options, fitnesses_of, hire, largest
 from evolve.engine.snapshot import snapshot
 from evolve.engine.workers import InProcess
@@ -16,7 +17,10 @@ from tests.evolve.engine.problems import dtlz
 
 
 def test_no_workers_are_this_process() -> None:
-    assert isinstance(hire(dtlz(), Options(), snapshot(None), lambda event: None), InProcess)
+    crew = hire(dtlz(), Options(), snapshot(None), lambda event: None)
+    assert isinstance(crew, Beside)
+    assert isinstance(crew.inner, InProcess)
+    assert crew.threads == dtlz().window()
 
 
 def test_an_address_without_workers_is_refused() -> None:

@@ -35,10 +35,10 @@ class Shuffled:
         self.jobs.append(task)
         self._inner.submit(task)
 
-    def wait(self) -> list[Outcome]:
+    def wait(self, patience: float | None = None) -> list[Outcome]:
         waiting = self._inner._waiting
         waiting.insert(0, waiting.pop((self._key * 7919 + len(self.jobs)) % len(waiting)))
-        return self._inner.wait()
+        return self._inner.wait(patience)
 
     def close(self) -> None: ...
 

@@ -146,12 +146,12 @@ class Stopping(InProcess):
 
     n = 3
 
-    def wait(self) -> list[Outcome]:
+    def wait(self, patience: float | None = None) -> list[Outcome]:
         if isinstance(self._waiting[0], Variation):
             self.n -= 1
             if not self.n:
                 raise KeyboardInterrupt
-        return super().wait()
+        return super().wait(patience)
 
 
 def test_a_plan_is_taken_up_where_it_was_left(tmp_path: Path) -> None:
