@@ -16,6 +16,7 @@ import typer
 from rich.console import Console
 
 from evolve.engine.hire import Options
+from evolve.engine.surroundings import NAMES, surround
 from evolve.errors import EvolveError, StoreError
 from evolve.levels.cli import levels_app
 
@@ -45,6 +46,20 @@ Elastic = Annotated[
 BackupTo = Annotated[
     str | None, typer.Option("--backup", help="Copy the run there while it goes: directory, URL.")
 ]
+BaseUrl = Annotated[
+    str | None, typer.Option("--llm-base-url", help="Of an OpenAI-compatible server.")
+]
+Model = Annotated[str | None, typer.Option("--llm-model", help="The language model to ask.")]
+MaxTokens = Annotated[
+    int | None, typer.Option("--llm-max-tokens", min=1, help="Stop before a run uses more.")
+]
+Replay = Annotated[
+    Path | None, typer.Option("--llm-replay", help="Answer from a run's transcripts only.")
+]
+Isolation = Annotated[
+    str | None,
+    typer.Option("--require-isolation", help="Refuse to run evolved code with less, e.g. full."),
+]
 
 
 @app.command()
@@ -60,10 +75,16 @@ def run(
     vault: Annotated[
         str | None, typer.Option(help="Where large arrays go: directory, URL; default OUT/vault.")
     ] = None,
+    llm_base_url: BaseUrl = None,
+    llm_model: Model = None,
+    llm_max_tokens: MaxTokens = None,
+    llm_replay: Replay = None,
+    require_isolation: Isolation = None,
 ) -> None:
     """Run an experiment to its last birth, test the picks, export the winner."""
     from evolve.engine.source import load_experiment
 
+    surround(_asked(llm_base_url, llm_model, llm_max_tokens, llm_replay, require_isolation))
     experiment = load_experiment(file)
     experiment = replace(
         experiment,
@@ -88,12 +109,19 @@ def resume(
     moved: Annotated[
         Path | None, typer.Option("--file", help="Where the experiment's file is now.")
     ] = None,
+    llm_base_url: BaseUrl = None,
+    llm_model: Model = None,
+    llm_max_tokens: MaxTokens = None,
+    llm_replay: Replay = None,
+    require_isolation: Isolation = None,
 ) -> None:
     """Go on with a run that was stopped or killed; with --births, beyond its end."""
     import evolve
     from evolve.engine.source import file_of, load_experiment
 
     facts = evolve.load(path).facts
+    asked = _asked(llm_base_url, llm_model, llm_max_tokens, llm_replay, require_isolation)
+    surround(asked, facts.get("surroundings"))
     if facts["file"] is None and moved is None:
         raise StoreError(
             f"{path} was begun from Python; resume it there: evolve.run(experiment, "
@@ -115,11 +143,19 @@ def resume(
 
 
 @app.command()
-def check(file: File, workers: WorkersOption = None, address: Address = None) -> None:
+def check(
+    file: File,
+    workers: WorkersOption = None,
+    address: Address = None,
+    llm_base_url: BaseUrl = None,
+    llm_model: Model = None,
+    require_isolation: Isolation = None,
+) -> None:
     """Find out everything that can be known before work; score one candidate in a worker."""
     from evolve.engine.check import examine
     from evolve.engine.source import load_experiment
 
+    surround(_asked(llm_base_url, llm_model, None, None, require_isolation))
     experiment = load_experiment(file)
     options = Options(_workers(workers, experiment), address)
     for line in examine(experiment, file, options):
@@ -258,11 +294,21 @@ def _line(words: str) -> None:
     OUT.print(words, markup=False, soft_wrap=True)
 
 
+def _asked(
+    url: str | None, model: str | None, tokens: int | None, replay: Path | None, level: str | None
+) -> dict[str, object]:
+    """The flags by the names that an experiment's file reads; see `engine.surroundings`."""
+    where = None if replay is None else replay.resolve()
+    values = (url, model, tokens, where, level)
+    return {name: value for name, value in zip(NAMES, values) if value is not None}
+
+
 def _load(path: Path) -> Any:
     """The run at `path`, with the folder of its experiment last on the path for its genomes."""
     import evolve
 
     found = evolve.load(path)
+    surround({}, found.facts.get("surroundings"))
     if found.facts["file"] is not None:
         sys.path.append(str(Path(str(found.facts["file"])).parent))
     return found

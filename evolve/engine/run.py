@@ -17,6 +17,7 @@ from evolve.engine.log import Log
 from evolve.engine.loop import Loop
 from evolve.engine.snapshot import Snapshot, snapshot
 from evolve.engine.source import file_of
+from evolve.engine.surroundings import surroundings
 from evolve.engine.workers import threads_pinned
 from evolve.errors import EvolveError, ExperimentError, StoreError
 from evolve.experiment import Experiment, Free, Watcher
@@ -86,6 +87,7 @@ def conduct(
         gpus = largest(fitnesses_of(general)).gpus
         ledger.begin_epoch({**fingerprint(gpus), **vars(options)})
         ledger.set_fact("policy", vars(general.policy))
+        ledger.set_fact("surroundings", surroundings())
         if file is not None:  # it may have moved
             ledger.set_fact("file", str(file.resolve()))
         watcher.started(experiment, total)
@@ -220,6 +222,7 @@ def _facts(experiment: Experiment[Genome], file: Path | None, code: Snapshot) ->
         "file": None if file is None else str(file.resolve()),
         "code_sha256": None if file is None else code.loaded_sha256,
         "commit": commit_of(place),
+        "surroundings": surroundings(),
         "fingerprint": fingerprint(largest(fitnesses_of(experiment)).gpus),
     }
 

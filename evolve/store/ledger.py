@@ -204,10 +204,11 @@ class Ledger:
 
     def outcomes(self) -> dict[str, int]:
         """How many attempts ended in which way."""
-        rows = self._database.execute(
-            "SELECT COALESCE(outcome, 'in flight'), COUNT(*) FROM attempt GROUP BY 1"
-        )
-        return dict(rows.fetchall())
+        return reading.outcomes(self._database)
+
+    def refusals(self) -> dict[tuple[str, str], int]:
+        """How often an operator in a worker or thread found no child, by (operator, reason)."""
+        return reading.refusals(self._database)
 
     def late(self) -> int:
         """How many attempts had a result that was fenced."""

@@ -147,3 +147,20 @@ def _proposal(vault: Vault, born: Sequence[Any]) -> Proposal[Genome]:
     packed = Packed(json.loads(genome_facts), {} if arrays is None else vault.get(arrays))
     genome = class_of(kind).unpack(packed)
     return Proposal(genome, tuple(json.loads(parents)), operator, rung, json.loads(facts))
+
+
+def outcomes(database: sqlite3.Connection) -> dict[str, int]:
+    """How many attempts ended in which way."""
+    rows = database.execute(
+        "SELECT COALESCE(outcome, 'in flight'), COUNT(*) FROM attempt GROUP BY 1"
+    )
+    return dict(rows.fetchall())
+
+
+def refusals(database: sqlite3.Connection) -> dict[tuple[str, str], int]:
+    """How many attempts to vary were infertile, by (operator, reason), most first."""
+    rows = database.execute(
+        "SELECT operator, COALESCE(detail, ''), COUNT(*) FROM attempt JOIN birth USING (birth) "
+        "WHERE outcome = 'infertile' GROUP BY 1, 2 ORDER BY 3 DESC, 1, 2"
+    )
+    return {(operator, reason): n for operator, reason, n in rows}

@@ -102,6 +102,11 @@ class Run(Generic[G]):
         return self._read(lambda ledger: ledger.outcomes())
 
     @cached_property
+    def refusals(self) -> Mapping[tuple[str, str], int]:
+        """How often an operator in a worker or thread found no child, by (operator, reason)."""
+        return self._read(lambda ledger: ledger.refusals())
+
+    @cached_property
     def fenced(self) -> int:
         """How many attempts had a result that came too late and was refused."""
         return self._read(lambda ledger: ledger.late())

@@ -13,10 +13,11 @@ from evolve.errors import ExperimentError, Infertile
 from evolve.genome import digest
 from evolve.genomes.vector import Box, Vector
 from evolve.score import Needs, Objective, Record, Score
+from evolve.search.credit import Bandit
 from evolve.search.genetic import TRIES, Generational, Genetic, Steady
 from evolve.search.protocol import Plan, Proposal, window_of
 from evolve.streams import Stream, rng_for
-from evolve.variation import Operator
+from evolve.variation import Offspring, Operator
 from operators.selection import NSGA2, NSGA3, Tournament, Truncation, das_dennis
 from operators.vector import SBX, GaussianMutation, PolynomialMutation, Then
 from tests.contracts.search import RestorableContract, drive, lineage, told_record
@@ -51,6 +52,11 @@ class Contract(RestorableContract[Vector]):
 class TestSteady(Contract):
     def search(self) -> Genetic[Vector]:
         return genetic()
+
+
+class TestBandit(Contract):
+    def search(self) -> Genetic[Vector]:
+        return genetic(bandit=Bandit(memory=20.0))
 
 
 class TestGenerational(Contract):
@@ -245,6 +251,7 @@ BAD: list[tuple[dict[str, Any], str]] = [
     ({"weights": [1.0, float("nan")]}, "finite"),
     ({"weights": [1.0, float("inf")]}, "finite"),
     ({"selection": NSGA3(das_dennis(3, 2))}, "selection NSGA3 does not fit 1 objectives"),
+    ({"operators": [SBX(), SBX()], "bandit": Bandit()}, "Two operators are called 'sbx'"),
     ({"mating": Refusing()}, "mating Refusing does not fit 1 objectives: never"),
 ]
 
@@ -281,3 +288,54 @@ def test_a_selection_that_remembers_what_is_no_tensor_gives_no_snapshot() -> Non
     search = genetic()
     search.population.restore((), object())
     assert search.snapshot() is None
+
+
+@dataclass(frozen=True)
+class Heeding:
+    """A small step that wants to see up to two failures."""
+
+    name: str = "heeding"
+    arity: int = 1
+    lessons: int = 2
+    needs: Needs | None = None
+
+    def vary(
+        self, parents: Sequence[Record[Vector]], rng: np.random.Generator
+    ) -> Offspring[Vector]:
+        first, *lessons = parents
+        child = first.genome.at(first.genome.values + rng.normal(0.0, 0.1, BOX.size))
+        return Offspring(child, {"saw": [lesson.birth for lesson in lessons]})
+
+
+@pytest.mark.parametrize("needs", [None, Needs(waits=True)])
+def test_who_learns_is_shown_the_newest_failed_children_of_its_parent(needs: Needs | None) -> None:
+    search = genetic(operators=[Heeding(needs=needs)], founders=founders(1), size=2)
+    parent = told_record(0, Proposal(search.founders[0]), Score((1.0,)))
+    search.tell(parent, rng_for(0, 0, Stream.TELL))
+    for birth, origin in ((1, 0), (2, 9), (3, 0), (4, 0)):
+        child = Proposal(Vector.random(BOX, rng_for(5, birth, Stream.ASK)), (origin,), "heeding")
+        failed = told_record(birth, child, Score.failed("exception: shapes differ"))
+        search.tell(failed, rng_for(0, birth, Stream.TELL))
+    found = search.ask(5, rng_for(0, 5, Stream.ASK))
+    if isinstance(found, Plan):
+        assert [lesson.birth for lesson in found.lessons] == [3, 4]
+        assert [record.birth for record in found.parents] == [0]
+        assert found.facts == {"lessons": [3, 4]}
+    else:
+        assert found.facts == {"saw": [3, 4]}
+        assert found.parents == (0,)
+
+
+def test_a_bandit_follows_what_enters_the_front() -> None:
+    """One operator's children are better than all before, the other's are worse."""
+    better, worse = GaussianMutation(name="better"), GaussianMutation(name="worse")
+    search = genetic(operators=[worse, better], bandit=Bandit(explore=0.2))
+    asked: list[str] = []
+    for birth in range(120):
+        found = search.ask(birth, rng_for(0, birth, Stream.ASK))
+        assert isinstance(found, Proposal)
+        value = -float(birth) if found.operator == "better" else 100.0 + birth
+        search.tell(told_record(birth, found, Score((value,))), rng_for(0, birth, Stream.TELL))
+        asked.append(found.operator)
+    assert asked[-60:].count("better") > 45
+    assert "worse" in asked[-60:]

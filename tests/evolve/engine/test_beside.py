@@ -1,0 +1,157 @@
+"""Threads beside the driver: what waits holds no worker, and a spent budget stops the run."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import evolve
+from evolve import Experiment, Genetic, Needs, Record, Steady
+from evolve.engine.beside import Beside
+from evolve.engine.run import conduct
+from evolve.engine.workers import InProcess, Variation, Workers, sent
+from evolve.errors import BudgetSpent, Infertile
+from evolve.genomes.vector import Vector
+from evolve.variation import Offspring
+from operators.selection import Tournament, Truncation
+from operators.vector import GaussianMutation
+from tests.contracts.workers import Sums, WorkersContract
+from tests.evolve.engine.problems import BOX, founders, unruly
+
+WAITS = Needs(cpus=0, waits=True)
+ALOFT = threading.Semaphore(0)  # how many asked at once
+GATE = threading.Event()
+
+
+@dataclass(frozen=True)
+class Asking:
+    """A Gaussian step, asked for `seconds`; `how`: fine | gate | refused. A `cap` in questions is
+    kept in the run's folder, as an account is."""
+
+    seconds: float = 0.0
+    how: str = "fine"
+    cap: int = 10_000
+    folder: Path = Path()
+    name: str = "asking"
+    arity: int = 1
+    lessons: int = 2
+    needs: Needs = field(default_factory=lambda: WAITS)
+
+    def at(self, folder: Path) -> Asking:
+        return replace(self, folder=folder)
+
+    def vary(self, parents: Sequence[Record[Vector]], rng: np.random.Generator) -> Any:
+        if self.how == "gate":
+            ALOFT.release()
+            GATE.wait(10.0)
+        time.sleep(self.seconds)
+        with (self.folder / "questions").open("a") as account:
+            account.write(f"{threading.current_thread().name}\n")
+        if len((self.folder / "questions").read_text().splitlines()) > self.cap:
+            raise BudgetSpent(f"{self.cap} questions were asked, as many as allowed.")
+        if self.how == "refused":
+            raise Infertile("the edit was out of its region")
+        step = rng.normal(0.0, 0.1, len(parents[0].genome.values))
+        child = Vector(np.clip(parents[0].genome.values + step, 0.0, 1.0), BOX)
+        return Offspring(child, {"because": "it may help", "shown": len(parents)})
+
+
+def asking(births: int, operator: Asking = Asking()) -> Experiment[Vector]:
+    def search() -> Genetic[Vector]:
+        return Genetic(
+            founders=founders(4),
+            operators=[operator, GaussianMutation(sigma=0.1)],
+            selection=Truncation(),
+            mating=Tournament(),
+            objectives=unruly("fine", Path()).fitness.objectives,
+            size=6,
+            pace=Steady(5),
+        )
+
+    return Experiment("asking", search, unruly("fine", Path()).fitness, births)
+
+
+class TestBeside(WorkersContract):
+    def workers(self, fitness: object, slots: int) -> Workers:
+        assert isinstance(fitness, Sums)
+        return Beside(InProcess([fitness]), 4)
+
+
+def test_children_come_with_the_facts_of_their_making(tmp_path: Path) -> None:
+    run = evolve.run(asking(24), tmp_path / "run")
+    children = [record for record in run.records if record.operator == "asking"]
+    assert len(children) > 5
+    assert {record.facts["because"] for record in children} == {"it may help"}
+    threads = (tmp_path / "run/questions").read_text().split()
+    assert len(threads) == len(children)
+    assert all(name.startswith("thread-") for name in threads)
+
+
+def test_threads_change_nothing(tmp_path: Path) -> None:
+    quick = evolve.run(asking(24), tmp_path / "quick")
+    slow = evolve.run(asking(24, Asking(seconds=0.03)), tmp_path / "slow")
+    assert quick.digest == slow.digest
+
+
+def test_all_that_fly_ask_at_once_and_hold_no_worker(tmp_path: Path) -> None:
+    """Four births are asked at once, and a worker is free all the while."""
+    crew = Beside(InProcess([Sums()]), 4)
+    parent = sent(Record(0, founders(1)[0], "x", evolve.Score((1.0,))))
+    operator = Asking(how="gate", folder=tmp_path)
+    for birth in range(4):
+        crew.submit(Variation((birth,), (1,), 1, operator, (parent,), 0, WAITS))
+    for _ in range(4):
+        assert ALOFT.acquire(timeout=10.0)
+    assert crew.free(WAITS) == 0
+    assert crew.free(Needs()) == 1
+    assert crew.wait() == []  # nothing has landed, and nobody is kept waiting for it
+    GATE.set()
+    found: list[int] = []
+    while len(found) < 4:
+        found += [outcome.task.births[0] for outcome in crew.wait()]
+    assert sorted(found) == [0, 1, 2, 3]
+    assert crew.free(WAITS) == 4
+
+
+def test_a_spent_budget_stops_the_run_and_a_raised_one_goes_on(tmp_path: Path) -> None:
+    class Words:
+        said: list[str] = []  # noqa: RUF012
+
+        def started(self, experiment: Any, births: int) -> None: ...
+        def resumed(self, told: int, elites: Any) -> None: ...
+        def told(self, record: Any) -> None: ...
+        def says(self, words: str) -> None:
+            self.said.append(words)
+
+    whole = evolve.run(asking(30), tmp_path / "whole")
+    run = conduct(asking(30, Asking(cap=3)), tmp_path / "run", watcher=Words())
+    assert 7 <= len(run.records) < 30
+    assert "finished" not in run.facts
+    assert run.outcomes["spent"] >= 1
+    assert any("3 questions were asked" in words for words in Words.said)
+    more = conduct(asking(30), tmp_path / "run", resume=True)
+    assert more.digest == whole.digest
+    assert "finished" in more.facts
+
+
+def test_a_refusal_leaves_a_copy_and_its_reason(tmp_path: Path) -> None:
+    run = evolve.run(asking(16, Asking(how="refused")), tmp_path / "run")
+    copies = [record for record in run.records if record.operator == "asking"]
+    assert copies
+    assert all("copied" in record.facts for record in copies)
+    assert run.refusals == {("asking", "the edit was out of its region"): 3 * len(copies)}
+
+
+@pytest.mark.ray
+@pytest.mark.usefixtures("cluster")
+def test_a_child_that_lands_wakes_a_free_worker(tmp_path: Path) -> None:
+    here = evolve.run(asking(20), tmp_path / "here")
+    away = evolve.run(asking(20, Asking(seconds=0.05)), tmp_path / "away", workers=2)
+    assert away.digest == here.digest
