@@ -8,6 +8,7 @@ from math import isfinite
 from typing import TYPE_CHECKING, Any
 
 from evolve.failure import Failure, is_poison
+from evolve.report.making import PRINCIPLES, principles, reasons, repairs, spending
 from evolve.report.table import cells, header, knee_of
 from evolve.score import Record
 from evolve.store.run import Run
@@ -33,6 +34,10 @@ def as_json(run: Run[Any]) -> dict[str, Any]:
         "best": {name: run.best(name).birth for name in names} if run.front else {},
         "knee": run.knee().birth if run.front else None,
         "operators": credit(run),
+        "refusals": reasons(run.refusals),
+        "language model": spending(run.records),
+        "principles": [list(each) for each in principles(run.records)],
+        "repairs": [list(each) for each in repairs(run.records)],
         "failures": failures(run.records),
         "outcomes": dict(run.outcomes),
         "policy": run.facts.get("policy"),
@@ -106,6 +111,7 @@ def show(run: Run[Any], console: Console) -> None:
         _print_front(run, console)
     _print(console, "operators", ["", "births", "failed", "on the front"],
            [[name, *map(str, row.values())] for name, row in credit(run).items()])  # fmt: skip
+    _print_making(run, console)
     lost = failures(run.records)
     if lost:
         rows = [[str(n), text] for text, n in list(lost.items())[:ROWS]]
@@ -147,6 +153,23 @@ def _print_front(run: Run[Any], console: Console) -> None:
     more = len(run.front) - len(shown)
     title = f"front: {len(run.front)} records" + (f", {more} not shown" if more else "")
     _print(console, title, titles, rows)
+
+
+def _print_making(run: Run[Any], console: Console) -> None:
+    """What a language model was asked and said, and why operators found no child."""
+    if spent := spending(run.records):
+        titles = ["", *next(iter(spent.values()))]
+        rows = [[name, *map(str, row.values())] for name, row in spent.items()]
+        _print(console, "language model", titles, rows)
+    if thoughts := principles(run.records):
+        rows = [[str(birth), words] for birth, words in thoughts[-PRINCIPLES:]]
+        _print(console, f"principles: {len(thoughts)}", ["birth", "why a success helped"], rows)
+    if mended := repairs(run.records):
+        rows = [[str(birth), words] for birth, words in mended[-PRINCIPLES:]]
+        _print(console, f"repaired answers: {len(mended)}", ["birth", "first refused for"], rows)
+    if run.refusals:
+        rows = [[str(n), who, why] for (who, why), n in list(run.refusals.items())[:ROWS]]
+        _print(console, "no child", ["times", "operator", "why"], rows)
 
 
 def _print(
