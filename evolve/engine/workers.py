@@ -19,7 +19,7 @@ from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 
-from evolve.errors import BudgetSpent, Infertile
+from evolve.errors import BudgetSpent, ChatError, Infertile
 from evolve.failure import Failure
 from evolve.genome import Genome, Json, Packed, class_of, digest, kind_of
 from evolve.score import Fitness, Needs, Record, Score, checked, text
@@ -157,7 +157,7 @@ def answered(fitnesses: Sequence[Fitness[Any]], task: Task) -> Answer:
         answer = _varied(task) if isinstance(task, Variation) else _scored(fitnesses, task)
     except MemoryError:
         answer = Answer(failure=Failure.OUT_OF_MEMORY, detail=traceback.format_exc())
-    except Infertile as error:
+    except (Infertile, ChatError) as error:
         answer = Answer(failure=Failure.INFERTILE, detail=str(error))
     except BudgetSpent as error:
         answer = Answer(failure=Failure.SPENT, detail=str(error))

@@ -1,4 +1,4 @@
-"""How children were made, by the facts of their births: what a language model was asked, and said.
+"""How children were made, by the facts of their births: what a language model was asked and said.
 
 Reads the facts `tokens_in`, `tokens_out`, `estimated`, `repaired`, `principle` and `copied`; knows
 no operator and no chat.
