@@ -9,6 +9,7 @@ from operators.selection.decomposition import PBI, tchebycheff
 from operators.selection.dominance import fronts
 from operators.selection.hype import HypE
 from operators.selection.indicators import gd, hypervolume, igd, igd_plus
+from operators.selection.inspiration import Inspired
 from operators.selection.moead import MOEAD
 from operators.selection.novelty import Novelty, novelty
 from operators.selection.nsga2 import NSGA2
@@ -49,4 +50,5 @@ __all__ = [
     "igd_plus",
     "gd",
     "Selected",
+    "Inspired",
 ]
