@@ -199,7 +199,7 @@ def export(
     found = _load(path)
     record = found.pick(pick)
     target = to or path / pick.replace(":", "-")
-    exporter = _own_exporter(found) or exporter_for(record.genome)
+    exporter = _own_exporter(found) or exporter_for(record.genome, found)
     exporter.export(record, target, story(found, record))
     _line(f"Exported birth {record.birth} to {target}")
     for note in notes(target):

@@ -47,9 +47,16 @@ def _lineage(run: Run[Any], record: Record[Any]) -> str:
         each = by_birth[birth]
         values = ", ".join(f"{value:.4g}" for value in each.score.values) or each.score.error
         parents = ", ".join(str(parent) for parent in each.parents) or "none"
-        lines.append(f"- birth {birth}: {each.operator}, parents {parents}, scores {values}")
+        told = _told(each.facts)
+        lines.append(f"- birth {birth}: {each.operator}, parents {parents}, scores {values}{told}")
         todo.extend(each.parents)
     return "\n".join(lines)
+
+
+def _told(facts: Mapping[str, Any]) -> str:
+    """What its making is worth telling, as far as it is known."""
+    names = ("change", "principle", "copied")
+    return "".join(f"; {name}: {facts[name]}" for name in names if name in facts)
 
 
 def _fingerprint(run: Run[Any]) -> str:

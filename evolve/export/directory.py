@@ -36,9 +36,9 @@ def appearing(to: Path) -> Iterator[Path]:
     try:
         scratch.chmod(0o755)  # mkdtemp is private to its owner
         yield scratch
-        for file in scratch.iterdir():
-            file.chmod(0o644)  # safetensors writes for its owner alone
-            _sync(file)
+        for path in scratch.rglob("*"):
+            path.chmod(0o755 if path.is_dir() else 0o644)  # safetensors: for its owner alone
+            _sync(path)
         _sync(scratch)
         refuse_existing(to)  # someone else may have been faster
         scratch.rename(to)

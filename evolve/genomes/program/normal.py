@@ -7,12 +7,18 @@ that nothing can be hidden in comments. Knows no regions.
 from __future__ import annotations
 
 import ast
+import re
 import unicodedata
 import warnings
 
 from evolve.errors import GenomeError
 
 LARGEST = 256 * 1024  # characters a file
+# Shown as nothing at all, though letters or marks by category (Unicode 15.1,
+# Default_Ignorable_Code_Point); not U+FE0E and U+FE0F, which follow the emoji of comments.
+_UNSEEN = re.compile(
+    r"[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u3164\ufe00-\ufe0d\uffa0\U000e0100-\U000e01ef]"
+)
 
 
 def parsed(text: str, name: str) -> ast.Module:
@@ -50,9 +56,10 @@ def check_characters(text: str, name: str) -> None:
         raise GenomeError(
             f"{name} has {len(text):,} characters; a program's file holds at most {LARGEST:,}."
         )
-    for character in set(text) - {"\n", "\t"}:
+    for character in sorted(set(text) - {"\n", "\t"}):
         kind = unicodedata.category(character)
-        if kind in ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"):  # controls, bidi marks, separators
+        # controls, bidi marks, separators
+        if kind in ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp") or _UNSEEN.match(character):
             raise GenomeError(
                 f"{name} holds the character U+{ord(character):04X} ({kind}), which can hide "
                 "code; give plain text with \\n line ends."
@@ -62,7 +69,7 @@ def check_characters(text: str, name: str) -> None:
 def _without_docstring(
     node: ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef,
 ) -> None:
-    if node.body and ast.get_docstring(node, clean=False) is not None:
+    while node.body and ast.get_docstring(node, clean=False) is not None:  # the next is one then
         node.body = node.body[1:]
         if not node.body and not isinstance(node, ast.Module):
             node.body = [ast.Pass()]

@@ -7,10 +7,12 @@ form, so comments and formatting make no new individual.
 from __future__ import annotations
 
 import hashlib
+import io
+import tokenize
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, Self
 
 import numpy as np
@@ -38,6 +40,8 @@ class Program:
 
     def __post_init__(self) -> None:
         _ = self.normal  # every file parses
+        for path, text in self.files.items():
+            _check_file(path, text)
         names = [region.name for region in self._places]
         if not names:
             raise GenomeError(
@@ -52,6 +56,11 @@ class Program:
         """The program in `files`, known by their names. Raises `GenomeError`."""
         texts: dict[str, str] = {}
         for file in files:
+            if file.name in texts:
+                raise GenomeError(
+                    f"Two files are called {file.name}; read them yourself, and give Program "
+                    "their texts by relative path."
+                )
             try:
                 texts[file.name] = file.read_text(encoding="utf-8")
             except (OSError, UnicodeDecodeError) as error:
@@ -105,7 +114,7 @@ class Program:
             "epochs": self.epochs,
             WRITTEN: dict(self.files),
         }
-        return Packed(facts, dict(self.inherited))
+        return Packed(facts, dict(sorted(self.inherited.items())))
 
     @classmethod
     def unpack(cls, packed: Packed) -> Self:
@@ -133,3 +142,21 @@ class Program:
             for path, text in sorted(self.files.items())
             for place in regions_of(text, path, wanted[path])
         ]
+
+
+def _check_file(path: str, text: str) -> None:
+    """Raise `GenomeError` for a path that leads elsewhere, and a text to be read as another."""
+    parts = PurePosixPath(path).parts
+    if not path.isprintable() or path != "/".join(parts) or not parts or ".." in parts:
+        raise GenomeError(
+            f"The program's file {path!r} must be a plain relative path, as parts/net.py."
+        )
+    try:  # what a comment in its first two lines may say, and the interpreter then obeys
+        encoding, _ = tokenize.detect_encoding(io.BytesIO(text.encode()).readline)
+    except SyntaxError as error:
+        raise GenomeError(f"{path} names an encoding that is not utf-8: {error}.") from error
+    if encoding != "utf-8":
+        raise GenomeError(
+            f"{path} names the encoding {encoding} in a comment of its first lines, which would "
+            "make it another program; leave that out."
+        )

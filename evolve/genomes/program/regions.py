@@ -5,7 +5,8 @@
     # EVOLVE-BLOCK-END
 
 The markers are AlphaEvolve's (Novikov et al. 2025), as its open relatives write them; the name
-may be left out. A function is named by its path in the file: `build`, `Net.forward`.
+may be left out. Within a string they are text. A function is named by its path in the file:
+`build`, `Net.forward`.
 """
 
 from __future__ import annotations
@@ -112,7 +113,10 @@ def _marked(text: str, file: str) -> list[Region]:
     found: list[Region] = []
     open_at: tuple[int, str] | None = None
     lines = text.split("\n")
+    quoted = _inside_strings(text, "")  # else a region could close the string that it stands in
     for i, line in enumerate(lines):
+        if i in quoted:
+            continue
         start, end = START.match(line), END.match(line)
         if start and open_at is not None:
             raise GenomeError(f"{file}:{i + 1} opens a region inside another; close it first.")
@@ -125,10 +129,27 @@ def _marked(text: str, file: str) -> list[Region]:
             code = (each for each in lines[first:i] if each.strip()[:1] not in ("", "#"))
             found.append(Region(name, file, first, i, _indent(next(code, ""))))
             check(content(text, found[-1]), found[-1])
+            _check_margin(text, found[-1])
             open_at = None
     if open_at is not None:
         raise GenomeError(f"The region {open_at[1]!r} of {file} is not closed; add {MARK}-END.")
     return found
+
+
+def _check_margin(text: str, region: Region) -> None:
+    """Raise `GenomeError` unless all code of the region stands at its indent, or deeper."""
+    if not region.indent:
+        return
+    lines = text.split("\n")[region.first : region.last]
+    try:
+        alone = parsed("\n".join(["if 1:", *lines, ""]), region.name).body
+    except GenomeError:  # its content is Python, at the left margin: `check` has seen it
+        alone = []
+    if len(alone) != 1 or not isinstance(alone[0], ast.If) or alone[0].orelse:
+        raise GenomeError(
+            f"The region {region.name!r} of {region.file} holds code further left than its first "
+            "line; put its markers around whole statements of one indentation."
+        )
 
 
 def _whole(text: str, file: str, path: str) -> Region:
@@ -140,7 +161,7 @@ def _whole(text: str, file: str, path: str) -> Region:
     if node is None or not _is_function(node):
         raise GenomeError(f"{file} has no function {path!r}; name one that is written there.")
     first = min([node.lineno, *(each.lineno for each in node.decorator_list)]) - 1
-    indent = " " * node.col_offset
+    indent = _indent(text.split("\n")[first])
     return Region(path, file, first, node.end_lineno or node.lineno, indent, path)
 
 

@@ -60,7 +60,7 @@ class Asking:
             raise Infertile("the edit was out of its region")
         step = rng.normal(0.0, 0.1, len(parents[0].genome.values))
         child = Vector(np.clip(parents[0].genome.values + step, 0.0, 1.0), BOX)
-        return Offspring(child, {"because": "it may help", "shown": len(parents)})
+        return Offspring(child, {"change": "it may help", "shown": len(parents)})
 
 
 def asking(births: int, operator: Asking = Asking()) -> Experiment[Vector]:
@@ -88,7 +88,7 @@ def test_children_come_with_the_facts_of_their_making(tmp_path: Path) -> None:
     run = evolve.run(asking(24), tmp_path / "run")
     children = [record for record in run.records if record.operator == "asking"]
     assert len(children) > 5
-    assert {record.facts["because"] for record in children} == {"it may help"}
+    assert {record.facts["change"] for record in children} == {"it may help"}
     threads = (tmp_path / "run/questions").read_text().split()
     assert len(threads) == len(children)
     assert all(name.startswith("thread-") for name in threads)

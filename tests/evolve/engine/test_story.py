@@ -18,6 +18,7 @@ from evolve.engine.story import story
 from evolve.genomes.vector import Vector
 from fitness.problems import Problem, dtlz2
 from tests.evolve.engine.problems import Unruly, dtlz, unruly
+from tests.evolve.engine.test_beside import asking
 
 
 def double(x: np.ndarray, m: int) -> Sequence[float]:
@@ -106,3 +107,12 @@ def test_the_fingerprint_of_the_experiment(run: Run[Vector]) -> None:
     assert f"- ledger digest: {run.digest}" in lines
     (versions,) = [line for line in lines if line.startswith("- versions: ")]
     assert re.search(r"\bnumpy 2\.", versions)
+
+
+def test_the_lineage_tells_how_children_were_made(tmp_path: Path) -> None:
+    run = evolve.run(asking(24), tmp_path / "run")
+    child = next(record for record in run.records if record.operator == "asking")
+    lines = story(run, child)["Lineage"].splitlines()
+    assert lines[0].startswith(f"- birth {child.birth}: asking")
+    assert lines[0].endswith("; change: it may help")
+    assert "change" not in lines[-1]  # a founder was not made

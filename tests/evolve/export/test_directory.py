@@ -10,9 +10,13 @@ def test_appears_when_done(tmp_path: Path) -> None:
     with appearing(tmp_path / "to") as folder:
         (folder / "file").write_text("text")
         (folder / "file").chmod(0o600)
+        (folder / "deep").mkdir(mode=0o700)
+        (folder / "deep" / "file").write_text("more")
         assert not (tmp_path / "to").exists()
     assert (tmp_path / "to" / "file").read_text() == "text"
-    assert (tmp_path / "to" / "file").stat().st_mode & 0o777 == 0o644
+    assert (tmp_path / "to" / "deep" / "file").read_text() == "more"
+    modes = {p.name: p.stat().st_mode & 0o777 for p in (tmp_path / "to").iterdir()}
+    assert modes == {"file": 0o644, "deep": 0o755}
     assert [path.name for path in tmp_path.iterdir()] == ["to"]
 
 

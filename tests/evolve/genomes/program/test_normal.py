@@ -1,0 +1,120 @@
+from __future__ import annotations
+
+import ast
+import textwrap
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from evolve.errors import GenomeError
+from evolve.genomes.program.normal import LARGEST, check_characters, normalised, parsed
+
+PLAIN = """
+import math
+
+
+def area(radius):
+    return math.pi * radius**2
+"""
+DRESSED = '''"""A module
+of many words."""
+"and one more string that says nothing"
+import math   # for pi
+
+class Empty:
+    """Says something."""
+
+def area( radius ):
+    """Of a disc."""
+    # by the book
+    return (math.pi
+            * radius ** 2)
+'''
+
+
+def test_comments_docstrings_and_formatting_are_gone() -> None:
+    plain = PLAIN.replace("\n\ndef", "\n\nclass Empty:\n    pass\n\ndef")
+    assert normalised(DRESSED) == normalised(plain)
+    assert "#" not in normalised(DRESSED)
+
+
+def test_other_code_has_another_normal_form() -> None:
+    assert normalised(PLAIN) != normalised(PLAIN.replace("**2", "**3"))
+    assert normalised("x = 'a#b'") != normalised("x = 'a'")
+    assert normalised("x = 16") == normalised("x = 0x_1_0")
+
+
+@pytest.mark.parametrize("text", [DRESSED, '"a"\n"b"\n', "def f():\n    'a'\n    'b'\n", ""])
+def test_the_normal_form_is_its_own(text: str) -> None:
+    once = normalised(text)
+    assert normalised(once) == once
+
+
+STATEMENT = st.sampled_from(
+    ["x = 1", "y = f'{x!r:>4}'", "'loose'", "def g(a, /, *b):\n    'doc'\n    return a", "x += .5"]
+)
+
+
+@given(st.lists(STATEMENT, max_size=6), st.sampled_from(["\n", "  # why\n", "\n\n\n"]))
+def test_any_program_keeps_its_tree(statements: list[str], end: str) -> None:
+    text = "x = 0\n" + "".join(each + end for each in statements)
+    once = normalised(text)
+    assert normalised(once) == once == normalised(text.replace("  # why", ""))
+    without = text.replace("    'doc'\n", "")
+    assert ast.dump(ast.parse(once)) == ast.dump(ast.parse(without))
+
+
+@pytest.mark.parametrize(
+    "character",
+    [
+        "\r", "\0", "\x0c", "\x1b", "\x85",  # controls; some end a line for some readers
+        "\u202e", "\u2066", "\u200b", "\u200d", "\ufeff", "\u00ad",  # bidirectional, invisible
+        "\u2028", "\u2029", "\ud800", "\ue000", "\U0010ffff",  # separators, not characters
+        "\u3164", "\u1160", "\uffa0", "\u034f", "\ufe00", "\U000e0100", "\U000e0041",  # unseen
+    ],
+)  # fmt: skip
+def test_characters_that_hide_code_are_refused(character: str) -> None:
+    with pytest.raises(GenomeError, match=rf"net.py holds .*U\+{ord(character):04X}.*plain text"):
+        parsed(f"x = 1  # {character}", "net.py")
+
+
+def test_words_of_any_language_are_welcome() -> None:
+    assert "größe" in normalised("größe = 'Maß: 3 μm, 三'  # ⚠️ 👍\n\ty = 1".replace("\n\t", "\n"))
+
+
+def test_names_are_what_the_interpreter_takes_them_for() -> None:
+    assert normalised("ｅｖａｌ('1')") == normalised("eval('1')")
+    assert normalised("еval = 1") != normalised("eval = 1")  # a Cyrillic letter stays another
+
+
+def test_what_is_no_python_is_said_with_its_line() -> None:
+    with pytest.raises(GenomeError, match=r"net.py is no Python: .* line 2: 'y = = 2'"):
+        parsed("x = 1\ny = = 2\n", "net.py")
+
+
+@pytest.mark.parametrize(
+    "bomb",
+    [
+        "-" * 60_000 + "1",
+        "a" + ".b" * 40_000,
+        "+".join(["1"] * 30_000),
+        "lambda: " * 3_000 + "1",
+        "(" * 5_000,
+        "x = 0x" + "f" * 100_000,
+        "x = " + "1" * 5_000,
+    ],
+)
+def test_what_the_parser_cannot_bear_is_refused(bomb: str) -> None:
+    with pytest.raises(GenomeError):
+        normalised(bomb)
+
+
+def test_a_file_has_an_end() -> None:
+    check_characters("#" * LARGEST, "net.py")
+    with pytest.raises(GenomeError, match="holds at most 262,144"):
+        check_characters("#" * (LARGEST + 1), "net.py")
+
+
+def test_an_odd_escape_is_the_candidates_business() -> None:
+    assert normalised(textwrap.dedent(r"x = '\d'")) == "x = '\\\\d'\n"
