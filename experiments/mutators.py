@@ -1,0 +1,42 @@
+"""The operators on program source that this machine has: built-in ones, and a model's with a key.
+
+Knows no program.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from evolve.chat import Chat
+from evolve.genomes.program.program import Program
+from evolve.score import Objective
+from evolve.variation import Operator
+from operators.code import WEIGHTS, RegionCrossover, crossovers, literals, mutators
+
+
+def built_in() -> list[Operator[Program]]:
+    """Mutations and crossovers that need neither model nor network."""
+    return [*mutators(), *crossovers()]
+
+
+def code_operators(
+    objectives: Sequence[Objective], task: str, start: Program, *, networks: bool = True
+) -> list[Operator[Program]]:
+    """The built-in ones, and the language model's where `EVOLVE_LLM_MODEL` names one.
+
+    `networks`: whether the program defines one; else numbers and whole regions alone change.
+
+    `task`: what the program is for, in a sentence or two, for a model.
+    """
+    chat = Chat.from_environment()
+    own: list[Operator[Program]] = built_in() if networks else [literals(), RegionCrossover()]
+    if chat is None:
+        return own
+    from operators.llm import operators_of
+
+    return [*own, *operators_of(chat, objectives, task, start)]
+
+
+def shares(operators: Sequence[Operator[Program]]) -> list[float]:
+    """The shares of births that they begin with; 1 is usual."""
+    return [WEIGHTS.get(operator.name, 1.0) for operator in operators]

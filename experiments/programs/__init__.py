@@ -1,0 +1,1 @@
+"""Start programs: source whose marked regions evolve."""
