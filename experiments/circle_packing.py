@@ -15,11 +15,10 @@ from itertools import combinations
 from pathlib import Path
 
 from evolve import Experiment, Genetic, Steady
-from evolve.failure import Policy
 from evolve.genomes.program.program import Program
 from evolve.score import Objective
 from evolve.search.credit import Bandit
-from experiments.mutators import code_operators, shares
+from experiments.mutators import ONCE, code_operators, shares
 from fitness.harness import Single, check_start
 from fitness.sandbox import Limits
 from operators.selection import Tournament, Truncation
@@ -81,5 +80,5 @@ experiment = Experiment(
     search=search,
     fitness=packing,
     births=200,
-    policy=Policy(exception=1, timeout=1, out_of_memory=1),  # the same code fails again
+    policy=ONCE,
 )

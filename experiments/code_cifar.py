@@ -14,12 +14,12 @@ import torch
 
 from evolve import Experiment, Final, Genetic, Steady
 from evolve.errors import ExperimentError
-from evolve.failure import Policy
+from evolve.export.program import ProgramExporter
 from evolve.genomes.program.program import Program
 from evolve.search.credit import Bandit
 from experiments.material.cifar10 import cifar10
 from experiments.material.images import scored_on
-from experiments.mutators import code_operators, shares
+from experiments.mutators import ONCE, code_operators, shares
 from fitness.harness import Bounds, Classification, check_start
 from fitness.sandbox import Limits
 from operators.selection import NSGA2, Tournament
@@ -40,6 +40,7 @@ validation = Classification(
     scored_on(cifar10(), "validation"),
     rungs=(30,),
     bounds=Bounds(parameters=1_000_000, accuracy=0.5),
+    keep_weights=True,
     limits=Limits(seconds=1800, gpu=True),
 )
 
@@ -65,6 +66,10 @@ experiment = Experiment(
     search=search,
     fitness=validation,
     births=120,
-    final=Final(replace(validation, data=scored_on(cifar10(), "test")), {"start": [start]}),
-    policy=Policy(exception=1, timeout=1, out_of_memory=1),  # the same code fails again
+    final=Final(
+        replace(validation, data=scored_on(cifar10(), "test")),
+        {"start": [start]},
+        ProgramExporter(start, validation, __file__),
+    ),
+    policy=ONCE,
 )

@@ -15,14 +15,14 @@ from pathlib import Path
 from typing import TypeAlias
 
 from evolve import Experiment, Final, Genetic, Steady
-from evolve.failure import Policy
+from evolve.export.program import ProgramExporter
 from evolve.genomes.program.program import Program
 from evolve.search.credit import Bandit
 from evolve.search.protocol import Search
 from evolve.variation import Operator
 from experiments.material.digits import digits
 from experiments.material.images import scored_on
-from experiments.mutators import built_in, code_operators, shares
+from experiments.mutators import ONCE, built_in, code_operators, shares
 from experiments.unselected import Unselected
 from fitness.harness import Bounds, Classification, check_start
 from fitness.sandbox import Limits
@@ -45,6 +45,7 @@ validation = Classification(
     scored_on(digits(), "validation"),
     rungs=(EPOCHS,),
     bounds=Bounds(parameters=BUDGET, accuracy=FLOOR),
+    keep_weights=True,
     limits=Limits(seconds=30),
 )
 test = replace(validation, data=scored_on(digits(), "test"))
@@ -93,8 +94,12 @@ def made(
         search=lambda: search(operators()),
         fitness=validation,
         births=BIRTHS,
-        final=Final(test, {"start": [start]}),
-        policy=Policy(exception=1, timeout=1, out_of_memory=1),  # the same code fails again
+        final=Final(
+            test,
+            {"start": [start]},
+            ProgramExporter(start, validation, f"{__file__}:{name.lstrip('_') or 'experiment'}"),
+        ),
+        policy=ONCE,
     )
 
 

@@ -11,12 +11,12 @@ from dataclasses import replace
 from pathlib import Path
 
 from evolve import Experiment, Final, Genetic, Steady
-from evolve.failure import Policy
+from evolve.export.program import ProgramExporter
 from evolve.genomes.program.program import Program
 from evolve.search.credit import Bandit
 from experiments.material.fashion import fashion
 from experiments.material.images import scored_on
-from experiments.mutators import code_operators, shares
+from experiments.mutators import ONCE, code_operators, shares
 from fitness.harness import Bounds, Classification, check_start
 from fitness.sandbox import Limits
 from operators.selection import NSGA2, Tournament
@@ -32,6 +32,7 @@ validation = Classification(
     scored_on(fashion(), "validation"),
     rungs=(3,),
     bounds=Bounds(parameters=60_000, accuracy=0.6),
+    keep_weights=True,
     limits=Limits(seconds=120),
 )
 
@@ -57,6 +58,10 @@ experiment = Experiment(
     search=search,
     fitness=validation,
     births=150,
-    final=Final(replace(validation, data=scored_on(fashion(), "test")), {"start": [start]}),
-    policy=Policy(exception=1, timeout=1, out_of_memory=1),  # the same code fails again
+    final=Final(
+        replace(validation, data=scored_on(fashion(), "test")),
+        {"start": [start]},
+        ProgramExporter(start, validation, __file__),
+    ),
+    policy=ONCE,
 )

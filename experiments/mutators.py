@@ -8,10 +8,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from evolve.chat import Chat
+from evolve.failure import Policy
 from evolve.genomes.program.program import Program
 from evolve.score import Objective
 from evolve.variation import Operator
 from operators.code import WEIGHTS, RegionCrossover, crossovers, literals, mutators
+
+# The same code fails again, and an answer that was refused has been repaired once already.
+ONCE = Policy(exception=1, timeout=1, out_of_memory=1, infertile=1)
 
 
 def built_in() -> list[Operator[Program]]:
@@ -25,13 +29,14 @@ def code_operators(
     """The built-in ones, and the language model's where `EVOLVE_LLM_MODEL` names one.
 
     `networks`: whether the program defines one; else numbers and whole regions alone change.
-
     `task`: what the program is for, in a sentence or two, for a model.
+    Raises `ExperimentError` if the model cannot be asked: no key, or no package openai.
     """
     chat = Chat.from_environment()
     own: list[Operator[Program]] = built_in() if networks else [literals(), RegionCrossover()]
     if chat is None:
         return own
+    chat.check()
     from operators.llm import operators_of
 
     return [*own, *operators_of(chat, objectives, task, start)]
