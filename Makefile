@@ -44,6 +44,9 @@ bench: .venv/.installed
 	$(BIN)/python -m experiments.benchmarks.overhead --resume
 	$(BIN)/python -m experiments.benchmarks.utilisation
 	$(BIN)/python -m experiments.benchmarks.simulation --births 100000
+	$(BIN)/python -m experiments.benchmarks.sandbox_overhead
+	$(BIN)/python -m experiments.benchmarks.circle_baseline
+	$(BIN)/python -m experiments.benchmarks.code_search --seeds 8 --jobs 2
 
 soak: .venv/.installed
 	$(BIN)/python -m pytest -m soak -s
