@@ -94,7 +94,7 @@ class _Code:
         if not isinstance(told, str) or _is_foreign(os.path.dirname(told)):
             return False
         path = Path(told).resolve()
-        if not path.is_file():
+        if not path.is_file() or len(below) >= len(path.parents):  # generated, under any name
             return False
         if below and isinstance(above := sys.modules.get(top), ModuleType):
             self._take_package(top, vars(above).get("__path__") or ())

@@ -112,6 +112,20 @@ class SearchContract(Generic[G]):
         assert isinstance(genome, VectorLike)
         return Score(self.score(genome).values, violation=max(0.0, float(genome.values[-1])))
 
+    @pytest.fixture(scope="class")
+    @classmethod
+    def plain(cls) -> list[Record[G]]:
+        """A run that several tests read."""
+        suite = cls()
+        return drive(suite.search(), suite.births, suite.score)
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def failing(cls) -> list[Record[G]]:
+        """One with many failures."""
+        suite = cls()
+        return drive(suite.search(), suite.births, suite.often_failing)
+
     def test_seen_is_monotone_and_pure(self) -> None:
         fresh, driven = self.search(), self.search()
         drive(driven, self.births, self.score)
@@ -121,9 +135,9 @@ class SearchContract(Generic[G]):
         assert [driven.seen(birth) for birth in range(3 * self.births)] == due
         assert window_of(fresh, self.births) >= 1
 
-    def test_proposals_are_of_one_kind_and_box(self) -> None:
+    def test_proposals_are_of_one_kind_and_box(self, plain: list[Record[G]]) -> None:
         template = self.template()
-        for record in drive(self.search(), self.births, self.score):
+        for record in plain:
             assert type(record.genome) is type(template)
             assert isinstance(record.genome, VectorLike)
             assert np.array_equal(record.genome.box.low, template.box.low)
@@ -141,15 +155,13 @@ class SearchContract(Generic[G]):
         assert one.parents == other.parents
         assert one.operator == other.operator
 
-    def test_asking_changes_nothing(self) -> None:
-        plain = drive(self.search(), self.births, self.score)
+    def test_asking_changes_nothing(self, plain: list[Record[G]]) -> None:
         nosy = drive(self.search(), self.births, self.score, nosy=True)
         assert lineage(nosy) == lineage(plain)
 
     @pytest.mark.parametrize("share", [0.02, 0.12, 0.5, 0.75])
-    def test_state_is_a_fold_over_tell(self, share: float) -> None:
-        part = int(share * self.births)
-        whole = drive(self.search(), self.births, self.often_failing)
+    def test_state_is_a_fold_over_tell(self, share: float, failing: list[Record[G]]) -> None:
+        part, whole = int(share * self.births), failing
         search = self.search()  # as after a kill: built anew, told what was written, then asked
         due = search.seen(part)
         tell(search, whole[:due], 0, seed=0)
@@ -162,18 +174,17 @@ class SearchContract(Generic[G]):
             again = [*again, told_record(birth, proposal, score)]
         assert lineage(again) == lineage(whole)
 
-    def test_seed_matters(self) -> None:
-        one, other = (drive(self.search(), self.births, self.score, seed=s) for s in (0, 5))
-        assert lineage(one) != lineage(other)
+    def test_seed_matters(self, plain: list[Record[G]]) -> None:
+        other = drive(self.search(), self.births, self.score, seed=5)
+        assert lineage(plain) != lineage(other)
 
     def test_touches_no_global_generator(self) -> None:
         before = global_dice()
         drive(self.search(), self.births, self.score)
         assert global_dice() == before
 
-    def test_records_are_not_changed(self) -> None:
-        search, mirror = self.search(), self.search()
-        records = drive(search, self.births, self.score)
+    def test_records_are_not_changed(self, plain: list[Record[G]]) -> None:
+        mirror, records = self.search(), plain
         before = [(digest(r.genome), canonical(r.facts), r.score.values) for r in records]
         tell(mirror, records, 0, seed=0)
         after = [(digest(r.genome), canonical(r.facts), r.score.values) for r in records]
@@ -213,8 +224,10 @@ class RestorableContract(SearchContract[G]):
     """For searches that give snapshots."""
 
     @pytest.mark.parametrize("share", [0.02, 0.12, 0.5, 0.75])
-    def test_a_restored_search_goes_on_as_the_one_that_was_told(self, share: float) -> None:
-        whole = drive(self.search(), self.births, self.often_failing)
+    def test_a_restored_search_goes_on_as_the_one_that_was_told(
+        self, share: float, failing: list[Record[G]]
+    ) -> None:
+        whole = failing
         told, restored = self.search(), self.search()
         assert isinstance(told, Restorable)
         assert isinstance(restored, Restorable)

@@ -51,6 +51,10 @@ class WorkersContract:
     def workers(self, fitness: object, slots: int) -> Workers:
         raise AssertionError("give the workers under test")
 
+    def end(self, workers: Workers) -> None:
+        """A test is done with them."""
+        workers.close()
+
     def outcomes(self, *tasks: Task, fitness: object = None) -> list[Outcome]:
         workers = self.workers(fitness or Sums(), self.slots)
         try:
@@ -66,7 +70,7 @@ class WorkersContract:
                 workers.wait()
             return sorted(found, key=lambda outcome: outcome.task.births)
         finally:
-            workers.close()
+            self.end(workers)
 
     def test_a_job_comes_back_with_its_scores(self) -> None:
         (outcome,) = self.outcomes(job(0.1, 0.2, births=(4, 5)))

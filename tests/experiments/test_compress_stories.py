@@ -22,7 +22,7 @@ from evolve.streams import Stream, rng_for
 from experiments.arms import best_of_random, faithful, ours, solver
 from experiments.compress_stories import study
 from experiments.profiles import BUDGET, Mode, Study
-from tests.evolve.engine.kills import ROOT, survive
+from tests.evolve.engine.kills import ROOT, killed
 from tests.experiments.compression_driver import small
 
 DRIVER = [sys.executable, "-m", "tests.experiments.compression_driver"]
@@ -52,21 +52,19 @@ def test_what_is_told_keeps_the_budget(run: evolve.Run) -> None:
 
 
 @pytest.mark.ray
-@pytest.mark.parametrize("workers", [1, 2])
-def test_workers_give_the_same_run(
-    run: evolve.Run, tmp_path: Path, cluster: None, workers: int
-) -> None:
-    assert evolve.run(small(BIRTHS), tmp_path / "run", workers=workers).digest == run.digest
+def test_two_workers_give_the_same_run(run: evolve.Run, tmp_path: Path, cluster: None) -> None:
+    assert evolve.run(small(BIRTHS), tmp_path / "run", workers=2).digest == run.digest
 
 
 def test_a_killed_driver_gives_the_same_run_and_repeats_nothing(
     run: evolve.Run, tmp_path: Path
 ) -> None:
     folder = tmp_path / "run"
-    assert survive([*DRIVER, str(folder), "0", str(BIRTHS)], folder, BIRTHS, 2, seed=1) == 2
-    killed = evolve.load(folder)
-    assert killed.digest == run.digest
-    assert killed.outcomes["scored"] == run.outcomes["scored"]
+    killed([*DRIVER, str(folder), "0", str(BIRTHS)], folder, BIRTHS, seed=3)
+    resumed = evolve.run(small(BIRTHS), folder, resume=True)
+    assert 0 < resumed.outcomes["driver lost"] <= 4  # a call's profiles
+    assert resumed.digest == run.digest
+    assert resumed.outcomes["scored"] == run.outcomes["scored"]
 
 
 def test_the_export_is_what_was_scored(run: evolve.Run, tmp_path: Path) -> None:

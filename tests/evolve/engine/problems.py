@@ -112,7 +112,12 @@ class Unruly:
         return good
 
 
-def unruly(how: str, scratch: Path, births: int = 12, **needs: object) -> Experiment[Vector]:
+ONE_FOUNDER = 0.28  # the share at which one of the six founders is unlucky; at 0.3 two are
+
+
+def unruly(
+    how: str, scratch: Path, births: int = 12, share: float = 0.3, **needs: object
+) -> Experiment[Vector]:
     """An experiment under an `Unruly` fitness."""
-    fitness = Unruly(how, scratch, needs=Needs(**needs))  # type: ignore[arg-type]
+    fitness = Unruly(how, scratch, share, needs=Needs(**needs))  # type: ignore[arg-type]
     return Experiment(how, single_search, fitness, births)

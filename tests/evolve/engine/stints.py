@@ -1,14 +1,8 @@
-"""Islands for tests, importable by Ray workers; as a driver, to be killed.
-
-    python -m tests.evolve.engine.stints FOLDER WORKERS
-
-DTLZ2 on three islands of 16.
-"""
+"""Islands for tests, importable by Ray workers: DTLZ2 on three islands of 16."""
 
 from __future__ import annotations
 
 import os
-import sys
 import time
 from dataclasses import dataclass
 from functools import partial
@@ -19,7 +13,6 @@ from evox.core import Problem
 from evox.problems.numerical import DTLZ2
 from torch import Tensor
 
-import evolve
 from evolve import Experiment, Needs
 from evolve.genomes.island import Island
 from evolve.search.islands import Islands, RandomGraph, Ring
@@ -105,13 +98,3 @@ def islands(ring: bool = True, births: int = BIRTHS, generations: int = 5) -> Ex
 def driven() -> Experiment[Island]:
     """With stints long enough for a kill to meet one."""
     return islands(generations=30)
-
-
-def main() -> None:
-    folder, workers = Path(sys.argv[1]), int(sys.argv[2])
-    resume = (folder / "ledger.sqlite").exists()
-    print(evolve.run(driven(), folder, workers=workers, resume=resume).digest)
-
-
-if __name__ == "__main__":
-    main()

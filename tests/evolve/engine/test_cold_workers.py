@@ -16,7 +16,7 @@ from evolve import Genetic, Needs, Objective, Score, Steady
 from evolve.genomes.vector import Vector
 from operators.selection import Tournament, Truncation
 from operators.vector import PolynomialMutation
-from tests.evolve.engine.chaos.drivers import Order, zygote
+from tests.evolve.engine.chaos.drivers import Order, Zygote
 from tests.evolve.engine.chaos.town import town
 from tests.evolve.engine.problems import founders
 
@@ -64,10 +64,10 @@ def search() -> Genetic[Vector]:
 
 @pytest.mark.soak
 @pytest.mark.ray
-def test_cold_workers_have_no_false_timeouts(tmp_path: Path) -> None:
+def test_cold_workers_have_no_false_timeouts(tmp_path: Path, drivers: Zygote) -> None:
     experiment = evolve.Experiment("cold", search, Cold(tmp_path), BIRTHS)
     folder = tmp_path / "run"
-    with town(nodes=1) as around, zygote(tmp_path / "drivers") as drivers:
+    with town(nodes=1) as around:
         drivers.start(Order(experiment, folder, COLD, around.address)).ends_well()
     lines = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
     ready = [each["seconds"] for each in lines if each.get("detail") == "ready"]

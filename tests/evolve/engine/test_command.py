@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import subprocess
@@ -15,6 +14,7 @@ import pytest
 
 import evolve
 from tests.evolve.engine.kills import ROOT, scored
+from tests.evolve.engine.problems import dtlz
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow]
 EVOLVE = [sys.executable, "-m", "evolve.cli"]
@@ -22,6 +22,7 @@ EVOLVE = [sys.executable, "-m", "evolve.cli"]
 EXPERIMENT = """
     from dataclasses import replace
     from pathlib import Path
+    from evolve import Policy
     from tests.evolve.engine.problems import dtlz, unruly
     experiment = {}
 """
@@ -41,18 +42,22 @@ def command(*words: object) -> subprocess.CompletedProcess[str]:
 
 
 def test_stdout_is_ours_even_when_workers_die(tmp_path: Path) -> None:
-    file = written(tmp_path, f"unruly('die', Path({str(tmp_path)!r}), births=4)")
+    dying = f"unruly('die', Path({str(tmp_path)!r}), births=4)"
+    file = written(tmp_path, f"replace({dying}, policy=Policy(worker_lost=1))")
     done = command("run", file, "--workers", 2, "--out", tmp_path / "run")
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
     assert lines[0].startswith("die: 4 births on 2 Ray workers")
     assert not [line for line in lines if "raylet" in line or "pid=" in line or "ray::" in line]
-    shown = command("show", tmp_path / "run", "--json")
-    assert json.loads(shown.stdout)["told"] == 4
+    run = evolve.load(tmp_path / "run")
+    assert len(run.records) == 4
+    assert run.outcomes["worker lost"] == 1
 
 
-def test_ctrl_c_stops_cleanly_says_how_to_resume_and_resume_is_exact(tmp_path: Path) -> None:
-    file, out = written(tmp_path, "dtlz(60, seconds=0.1)"), tmp_path / "run"
+def test_ctrl_c_stops_cleanly_says_how_to_resume_and_resume_is_exact(
+    tmp_path: Path, address: str
+) -> None:
+    file, out = written(tmp_path, "dtlz(40, seconds=0.1)"), tmp_path / "run"
     process = subprocess.Popen(
         [*EVOLVE, "run", str(file), "--workers", "2", "--out", str(out)],
         cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
@@ -65,21 +70,22 @@ def test_ctrl_c_stops_cleanly_says_how_to_resume_and_resume_is_exact(tmp_path: P
     assert process.returncode == 130, stderr
     assert f"evolve resume {out}" in stdout
     assert "Traceback" not in stderr
-    assert 10 <= scored(out) < 60
-    done = command("resume", out, "--workers", 2)
+    assert 10 <= scored(out) < 40
+    done = command("resume", out, "--workers", 2, "--address", address)
     assert done.returncode == 0, done.stderr
-    whole = command("run", file, "--workers", 0, "--out", tmp_path / "whole")
-    assert whole.returncode == 0, whole.stderr
-    assert evolve.load(out).digest == evolve.load(tmp_path / "whole").digest
+    assert evolve.load(out).digest == evolve.run(dtlz(40), tmp_path / "whole").digest
 
 
-def test_check_scores_one_candidate_in_a_worker(tmp_path: Path) -> None:
-    done = command("check", written(tmp_path, "dtlz(60, seconds=0.05)"), "--workers", 2)
+def test_check_scores_one_candidate_in_a_worker(tmp_path: Path, address: str) -> None:
+    file = written(tmp_path, "dtlz(60, seconds=0.05)")
+    done = command("check", file, "--workers", 2, "--address", address)
     assert done.returncode == 0, done.stderr
     assert "estimate" in done.stdout
     assert "8 births in flight, 2 workers" in done.stdout
-    bad = command("check", written(tmp_path, f"unruly('raise', Path({str(tmp_path)!r}))", "bad"))
-    assert bad.returncode in (0, 2)
+    bad = written(tmp_path, f"unruly('raise', Path({str(tmp_path)!r}), share=2.0)", "bad")
+    done = command("check", bad, "--workers", 0)
+    assert done.returncode == 2
+    assert "could not be scored" in done.stderr
 
 
 def test_an_address_where_nothing_listens_is_one_clear_error(tmp_path: Path) -> None:

@@ -1,8 +1,8 @@
 """Each row of the engine's failure matrix, done for real on a cluster of its own.
 
 For each: the kind that the ledger records, the time until the birth is evaluated again, and that
-the run went on to its last birth with the same digest as a run in which nothing went wrong. A
-node that thaws, and a driver that does: `test_fenced`.
+the run went on to its last birth with the same digest as a run in which nothing went wrong. Last,
+who was frozen and thaws again changes nothing: neither a node's worker, nor a driver.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ import pytest
 import evolve
 from evolve import Needs
 from tests.evolve.engine.chaos import mischief
-from tests.evolve.engine.chaos.drivers import Order, Zygote, zygote
-from tests.evolve.engine.chaos.ledgers import attempts
+from tests.evolve.engine.chaos.drivers import Driver, Order, Zygote
+from tests.evolve.engine.chaos.ledgers import attempts, epochs
 from tests.evolve.engine.chaos.mischief import MEMORY, Broken
 from tests.evolve.engine.chaos.scene import (
     BIRTHS,
@@ -39,15 +39,18 @@ LIMIT = 1.5  # seconds an evaluation may take
 
 
 @pytest.fixture(scope="module")
-def drivers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Zygote]:
-    with zygote(tmp_path_factory.mktemp("drivers")) as made:
-        yield made
-
-
-@pytest.fixture(scope="module")
-def around() -> Iterator[Town]:
+def streets() -> Iterator[Town]:
     with town(2, ALERT) as made:
         yield made
+
+
+@pytest.fixture
+def around(streets: Town) -> Town:
+    """Two nodes, or two again."""
+    while len(streets.nodes) < 2:
+        streets.add()
+        streets.settle()
+    return streets
 
 
 @pytest.fixture(scope="module")
@@ -55,13 +58,6 @@ def calm(tmp_path_factory: pytest.TempPathFactory, drivers: Zygote) -> str:
     """The digest of a run in which nothing goes wrong."""
     scene = Scene(None, drivers, tmp_path_factory.mktemp("calm"), workers=0)
     return evolve.run(scene.experiment(), scene.folder).digest
-
-
-def whole(around: Town) -> None:
-    """Two nodes again."""
-    while len(around.nodes) < 2:
-        around.add()
-        around.settle()
 
 
 @pytest.mark.parametrize("deed", [mischief.RAISE, mischief.STRANGE])
@@ -221,7 +217,6 @@ def test_a_death_during_the_set_up(
     until(lambda: len(scene.fitness.setups()) == 2)
     assert time.monotonic() - began < 2 * AGAIN
     driver.ends_well()
-    whole(around)
     assert {each.outcome for each in attempts(scene.folder)} == {"scored"}
     assert scene.went_on(calm)
 
@@ -237,7 +232,6 @@ def test_a_dead_node(around: Town, drivers: Zygote, tmp_path: Path, calm: str) -
     until(lambda: scene.attempts("node lost"))
     scene.fitness.release()
     driver.ends_well()
-    whole(around)
     lost = scene.attempts("node lost")
     assert 1 <= len(lost) <= 2
     assert all(each.ended is not None and each.ended - moment < 5.0 for each in lost)
@@ -264,23 +258,72 @@ def test_a_dead_driver(around: Town, drivers: Zygote, tmp_path: Path, calm: str)
     assert scene.went_on(calm)
 
 
-def test_a_dead_head(drivers: Zygote, tmp_path: Path, calm: str) -> None:
+def test_a_dead_head(around: Town, drivers: Zygote, tmp_path: Path, calm: str) -> None:
     """Ray ends the driver and says why; on a new cluster the run goes on."""
     wait = {"gcs_rpc_server_reconnect_timeout_s": 3}  # a minute by default
-    with town(1, {**PATIENT, **wait}) as around:
-        scene = Scene(around, drivers, tmp_path, workers=2)
+    with town(1, {**PATIENT, **wait}) as headless:
+        scene = Scene(headless, drivers, tmp_path)
         driver = scene.start()
         until(lambda: (scene.folder / "ledger.sqlite").exists() and scene.attempts("scored"))
         scene.fitness.hold()
-        os.kill(around.gcs, signal.SIGKILL)
+        os.kill(headless.gcs, signal.SIGKILL)
         assert driver.wait(90.0) != 0
         scene.fitness.release()
     assert "Failed to connect to GCS" in said(driver.words)  # Ray ends the process, and says so
-    with town(1) as around:
-        scene.town = around
-        scene.play()
+    scene.town = around
+    scene.play()
     assert scene.attempts("driver lost")
     assert scene.went_on(calm)
+
+
+def test_a_frozen_node_is_lost_and_what_it_says_when_it_thaws_is_fenced(
+    around: Town, drivers: Zygote, tmp_path: Path, calm: str
+) -> None:
+    """Its workers seem to be on another host: on its own one the driver kills them at once."""
+    scene = Scene(around, drivers, tmp_path, seconds=0.2, host="far")
+    scene.fitness.hold()
+    driver = scene.start()
+    pid, *_ = scene.held(WORKERS)
+    node = scene.node_of(pid)
+    node.freeze()
+    moment = time.time()
+    until(lambda: scene.attempts("node lost"))
+    lost = scene.attempts("node lost")
+    node.thaw()
+    scene.fitness.release()
+    driver.ends_well()
+    assert 1 <= len(lost) <= 2
+    assert all(each.ended is not None and each.ended - moment < 12.0 for each in lost)
+    late = [each for each in attempts(scene.folder) if each.late is not None]
+    assert {(each.birth, each.attempt) for each in late} == {
+        (each.birth, each.attempt) for each in lost
+    }
+    assert all(each.outcome == "node lost" for each in late)
+    assert evolve.load(scene.folder).fenced == len(lost)
+    assert scene.went_on(calm)
+    around.kill(node)  # a node that was given up never serves again
+
+
+def test_a_second_driver_is_refused_also_while_the_first_is_frozen(
+    drivers: Zygote, tmp_path: Path, calm: str
+) -> None:
+    scene = Scene(None, drivers, tmp_path, workers=0)
+    scene.fitness.hold()
+    first = scene.start()
+    scene.held(1)
+    refused(scene.start(), first)
+    first.kill(signal.SIGSTOP)
+    refused(scene.start(), first)
+    first.kill(signal.SIGCONT)
+    scene.fitness.release()
+    first.ends_well()
+    assert epochs(scene.folder) == 1
+    assert scene.went_on(calm)
+
+
+def refused(second: Driver, first: Driver) -> None:
+    assert second.wait() == 1
+    assert f"is being written by a live run (process {first.pid} on " in said(second.words)
 
 
 def alive(pid: int) -> bool:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import sys
 import threading
 import time
 from collections import Counter
@@ -14,7 +13,7 @@ from pathlib import Path
 import pytest
 
 import evolve
-from tests.evolve.engine.kills import survive
+from tests.evolve.engine.chaos.drivers import Order, Zygote, survive
 from tests.evolve.engine.stints import BIRTHS, Trapped, driven, islands, stint
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow]
@@ -22,14 +21,21 @@ pytestmark = [pytest.mark.ray, pytest.mark.slow]
 GENERATIONS = stint().generations
 
 
+@pytest.fixture(scope="module")
+def digest(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Of the run that nobody kills."""
+    return evolve.run(driven(), tmp_path_factory.mktemp("whole") / "run").digest
+
+
 @pytest.mark.parametrize(("workers", "kills"), [(0, 2), (2, 1)])
-def test_a_driver_killed_gives_the_same_run(tmp_path: Path, workers: int, kills: int) -> None:
-    whole = evolve.run(driven(), tmp_path / "whole")
+def test_a_driver_killed_gives_the_same_run(
+    drivers: Zygote, address: str, tmp_path: Path, digest: str, workers: int, kills: int
+) -> None:
     folder = tmp_path / "killed"
-    command = [sys.executable, "-m", "tests.evolve.engine.stints", str(folder), str(workers)]
-    assert survive(command, folder, BIRTHS, kills, seed=5) == kills
+    order = Order(driven(), folder, workers, address if workers else None)
+    assert survive(drivers, order, kills, seed=5) == kills
     run = evolve.load(folder)
-    assert run.digest == whole.digest
+    assert run.digest == digest
     assert 0 < run.outcomes["driver lost"] <= kills * max(workers, 1)
 
 

@@ -2,61 +2,64 @@
 
 from __future__ import annotations
 
-import os
 import sqlite3
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
 import evolve
-from tests.evolve.engine.driver import BIRTHS
-from tests.evolve.engine.kills import ROOT, survive
+from tests.evolve.engine.chaos import drivers as forked
+from tests.evolve.engine.chaos.drivers import Order, Zygote
+from tests.evolve.engine.driver import BIRTHS, experiment
+from tests.evolve.engine.kills import killed
 from tests.evolve.engine.problems import dtlz
 
+pytestmark = pytest.mark.slow
 DRIVER = [sys.executable, "-m", "tests.evolve.engine.driver"]
 
 
-def killed(folder: Path, mode: str, kills: int, seed: int) -> int:
-    """Kill drivers in `folder` from a process of their own; kills that hit."""
-    done = subprocess.run(
-        [*DRIVER, "kill", str(folder), mode, str(kills), str(seed)],
-        cwd=ROOT, capture_output=True, text=True, timeout=600,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    return int(done.stdout)
+@pytest.fixture(scope="module")
+def digest(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Of the run that nobody kills."""
+    return evolve.run(dtlz(BIRTHS), tmp_path_factory.mktemp("whole") / "run").digest
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("mode", ["ordered", "batched"])
-def test_a_driver_killed_20_times_gives_the_same_run(tmp_path: Path, mode: str) -> None:
-    whole = evolve.run(dtlz(BIRTHS), tmp_path / "whole")
+@pytest.mark.parametrize(
+    ("mode", "kills"),
+    [("ordered", 20), ("batched", 6), pytest.param("batched", 20, marks=pytest.mark.soak)],
+)
+def test_a_driver_killed_often_gives_the_same_run(
+    drivers: Zygote, tmp_path: Path, digest: str, mode: str, kills: int
+) -> None:
     folder = tmp_path / "killed"
-    assert killed(folder, mode, 20, seed=1) == 20
+    assert forked.survive(drivers, Order(experiment(mode), folder, 0), kills, seed=1) == kills
     run = evolve.load(folder)
-    assert run.digest == whole.digest
+    assert run.digest == digest
     in_flight = 2 if mode == "batched" else 1  # births, at a kill
-    assert 0 < run.outcomes.get("driver lost", 0) <= 20 * in_flight
+    assert 0 < run.outcomes.get("driver lost", 0) <= kills * in_flight
     assert committed(folder) == BIRTHS
 
 
-@pytest.mark.slow
 @pytest.mark.ray
-def test_a_driver_with_ray_workers_killed_gives_the_same_run(tmp_path: Path) -> None:
-    whole = evolve.run(dtlz(BIRTHS), tmp_path / "whole")
+@pytest.mark.usefixtures("cluster")
+def test_a_driver_with_ray_workers_killed_gives_the_same_run(tmp_path: Path, digest: str) -> None:
+    """Its Ray was its own, and ended with it."""
     folder = tmp_path / "killed"
-    assert survive([*DRIVER, "run", str(folder), "2", "ordered"], folder, BIRTHS, 2, seed=2) == 2
-    assert evolve.load(folder).digest == whole.digest
+    killed([*DRIVER, str(folder), "2", "ordered"], folder, BIRTHS, seed=2)
+    run = evolve.run(experiment("ordered"), folder, workers=2, resume=True)
+    assert 0 < run.outcomes["driver lost"] <= 2
+    assert run.digest == digest
 
 
-@pytest.mark.slow
 @pytest.mark.ray
-def test_free_mode_loses_no_score_and_counts_none_twice(tmp_path: Path) -> None:
+def test_free_mode_loses_no_score_and_counts_none_twice(
+    drivers: Zygote, address: str, tmp_path: Path
+) -> None:
     """On two workers with uneven durations, so that scores do come out of order."""
     folder = tmp_path / "killed"
-    assert survive([*DRIVER, "run", str(folder), "2", "free"], folder, BIRTHS, 2, seed=3) == 2
+    order = Order(experiment("free"), folder, 2, address)
+    assert forked.survive(drivers, order, 2, seed=3) == 2
     told = [record.birth for record in evolve.load(folder).records]
     assert told != sorted(told)
     assert sorted(told) == list(range(BIRTHS))

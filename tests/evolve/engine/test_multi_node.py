@@ -23,7 +23,7 @@ from tests.evolve.engine.kills import ROOT, scored
 
 pytestmark = [pytest.mark.slow, pytest.mark.ray]
 
-BIRTHS = 160
+BIRTHS = 80
 WORKERS = 4
 SECONDS = 0.1  # an evaluation: long enough that a run has a middle
 
@@ -97,13 +97,12 @@ def raylet(node: Any) -> int:
     return int(process.process.pid)
 
 
-@pytest.fixture
-def nodes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Nodes]:
+@pytest.fixture(scope="module")
+def town(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nodes]:
+    """The head, and what is left of its nodes."""
     from ray.cluster_utils import Cluster
 
-    traces = tmp_path / "traces"
-    traces.mkdir()
-    monkeypatch.setenv("TRACES", str(traces))  # raylets hand it on to their workers
+    traces = tmp_path_factory.mktemp("traces")
     quick = {  # a lost node is known in seconds, a busy one is not lost
         "health_check_initial_delay_ms": 1000,
         "health_check_period_ms": 500,
@@ -111,17 +110,28 @@ def nodes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Nodes]:
         "health_check_failure_threshold": 3,
     }
     head = {"num_cpus": 2, "include_dashboard": False, "_system_config": quick}
-    cluster = Cluster(initialize_head=True, head_node_args=head)
-    found = Nodes(cluster, traces)
-    try:
-        found.add()
-        found.add()
-        yield found
-    finally:
-        for driver in found.drivers:
-            driver.kill()
-            driver.communicate()
-        cluster.shutdown()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TRACES", str(traces))  # raylets hand it on to their workers
+        cluster = Cluster(initialize_head=True, head_node_args=head)
+        try:
+            yield Nodes(cluster, traces)
+        finally:
+            cluster.shutdown()
+
+
+@pytest.fixture
+def nodes(town: Nodes) -> Iterator[Nodes]:
+    """Two nodes beside the head, on which nothing was evaluated yet."""
+    for trace in town.traces.iterdir():
+        trace.unlink()
+    while len(town.cluster.worker_nodes) < 2:
+        town.add()
+    town.cluster.wait_for_nodes()  # until the deaths of others are known
+    yield town
+    for driver in town.drivers:
+        driver.kill()
+        driver.communicate()
+    town.drivers.clear()
 
 
 def command(nodes: Nodes, folder: Path) -> subprocess.Popen[str]:

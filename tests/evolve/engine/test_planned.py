@@ -102,8 +102,8 @@ def test_workers_vary_as_this_process_does(tmp_path: Path) -> None:
 @pytest.mark.ray
 @pytest.mark.usefixtures("cluster")
 def test_a_worker_killed_in_the_middle_costs_that_attempt_only(tmp_path: Path) -> None:
-    experiment = planning(16, "once", tmp_path)
-    whole = evolve.run(planning(16), tmp_path / "whole")
+    experiment = planning(12, "once", tmp_path)
+    whole = evolve.run(planning(12), tmp_path / "whole")
     run = evolve.run(experiment, tmp_path / "run", workers=2)
     assert run.digest == whole.digest
     assert all(record.score.error is None for record in run.records)
@@ -114,7 +114,7 @@ def test_a_worker_killed_in_the_middle_costs_that_attempt_only(tmp_path: Path) -
 @pytest.mark.ray
 @pytest.mark.usefixtures("cluster")
 def test_an_operator_that_kills_its_workers_leaves_a_copy_of_the_parent(tmp_path: Path) -> None:
-    experiment = replace(planning(12, "die"), policy=Policy(worker_lost=2))
+    experiment = replace(planning(11, "die"), policy=Policy(worker_lost=2))
     run = evolve.run(experiment, tmp_path / "run", workers=2)
     copies = [record for record in run.records if record.operator == "learned"]
     assert copies
@@ -124,7 +124,7 @@ def test_an_operator_that_kills_its_workers_leaves_a_copy_of_the_parent(tmp_path
         assert record.digest == by_birth[record.parents[0]].digest
         assert record.score.values == by_birth[record.parents[0]].score.values
     assert run.outcomes["worker lost"] == 2 * len(copies)
-    assert run.outcomes["scored"] == 12 - len(copies), "a copy is answered from the ledger"
+    assert run.outcomes["scored"] == 11 - len(copies), "a copy is answered from the ledger"
 
 
 @pytest.mark.parametrize(

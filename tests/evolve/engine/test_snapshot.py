@@ -218,3 +218,15 @@ def test_an_extension_module_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyP
     found = snapshot(None)
     assert found.files == ()
     assert found.warnings[0].startswith("built is built.so, no Python source, and is not sent")
+
+
+def test_a_generated_module_under_a_name_deeper_than_its_file_is_left_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """torch's compiler makes such."""
+    made = ModuleType(".".join(f"part{i}" for i in range(len(tmp_path.parents) + 2)))
+    file = tmp_path / "made.py"
+    file.write_text("")
+    monkeypatch.setattr(made, "__file__", str(file), raising=False)
+    monkeypatch.setitem(sys.modules, made.__name__, made)
+    assert not any(name.startswith("part0") for name in snapshot(None).files)

@@ -81,11 +81,11 @@ def test_the_bytes_do_not_depend_on_the_workers(
     model: Path, tmp_path: Path, cluster: None
 ) -> None:
     found = []
-    for workers in (0, 1, 2):
+    for workers in (0, 2):
         plan = planned(model, tmp_path / str(workers))
         build(plan, workers=workers)
         found.append(files(plan.out))
-    assert found[0] == found[1] == found[2]
+    assert found[0] == found[1]
 
 
 def test_stopped_anywhere_it_goes_on_without_repeating(model: Path, tmp_path: Path) -> None:

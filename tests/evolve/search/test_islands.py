@@ -261,10 +261,9 @@ def test_another_topology_is_another_run(tmp_path: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.usefixtures("cluster")
 @pytest.mark.parametrize("ring", [True, False])
-def test_the_run_does_not_depend_on_the_number_of_workers(tmp_path: Path, ring: bool) -> None:
+def test_two_workers_give_the_same_run(tmp_path: Path, ring: bool) -> None:
     alone = evolve.run(islands(ring), tmp_path / "0")
-    for n in (1, 2):
-        assert evolve.run(islands(ring), tmp_path / str(n), workers=n).digest == alone.digest
+    assert evolve.run(islands(ring), tmp_path / "2", workers=2).digest == alone.digest
     assert {record.score.error for record in alone.records} == {None}
 
 
@@ -281,5 +280,5 @@ def volume(migrants: int, seed: int) -> float:
 
 @pytest.mark.slow
 def test_migration_reaches_a_better_hypervolume() -> None:
-    gains = [volume(3, seed) - volume(0, seed) for seed in range(7)]
+    gains = [volume(3, seed) - volume(0, seed) for seed in range(5)]
     assert np.median(gains) > 0, gains

@@ -25,7 +25,7 @@ def tables(draw: st.DrawFn, values: list[float], most: int = 24) -> np.ndarray:
     return np.repeat(table[:, :1], m, axis=1) if draw(st.booleans()) else table
 
 
-@settings(max_examples=1000, deadline=None)
+@settings(max_examples=300, deadline=None)
 @given(st.data())
 def test_equals_the_oracle(data: st.DataObject) -> None:
     costs = data.draw(tables(STEPS + BROKEN))
@@ -42,7 +42,7 @@ def test_equals_the_oracle(data: st.DataObject) -> None:
     assert found.tolist() == oracle.fronts(costs, violation, enough).tolist()
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(tables(STEPS), st.integers(1, 24))
 def test_both_paths_equal_the_oracle(costs: np.ndarray, wanted: int) -> None:
     if not len(costs):

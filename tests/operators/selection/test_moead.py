@@ -36,7 +36,7 @@ def place(costs: Tensor, offspring: Tensor, slots: Tensor = SLOTS, **more: Tenso
     )
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(
     m=st.integers(2, 4),
     divisions=st.integers(1, 4),

@@ -25,7 +25,7 @@ class TestContractWithFewVectors(SelectionContract):
         return RVEA(das_dennis(2, 1), generations=1)
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(
     m=st.integers(2, 4),
     n=st.integers(1, 30),

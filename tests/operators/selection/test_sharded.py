@@ -31,7 +31,7 @@ def spread(n: int, n_shards: int, seed: int) -> list[int]:
     return [int(size) for size in np.diff([0, *ends.tolist(), n])]
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(st.data())
 def test_equals_the_fronts_of_the_whole(data: st.DataObject) -> None:
     m = data.draw(st.integers(1, 4))

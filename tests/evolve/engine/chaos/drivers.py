@@ -12,6 +12,7 @@ from __future__ import annotations
 import base64
 import os
 import pickle
+import random
 import select
 import signal
 import subprocess
@@ -25,7 +26,7 @@ from pathlib import Path
 from typing import Any
 
 import evolve
-from tests.evolve.engine.kills import ROOT
+from tests.evolve.engine.kills import ROOT, reached
 
 
 @dataclass(frozen=True)
@@ -131,6 +132,21 @@ def zygote(scratch: Path) -> Iterator[Zygote]:
         yield made
     finally:
         made.end()
+
+
+def survive(zygote: Zygote, order: Order, kills: int, seed: int) -> int:
+    """Follow `order` to its end, killing its drivers up to `kills` times; kills that hit."""
+    chance, hits, births = random.Random(seed), 0, order.experiment.births
+    while True:
+        driver = zygote.start(order)
+        if hits < kills:
+            reached(order.folder, births, kills - hits, chance, lambda: driver.status is not None)  # noqa: B023
+            driver.kill()
+        if hits == kills or driver.wait() == 0:
+            driver.ends_well()
+            return hits
+        assert driver.status == -signal.SIGKILL, driver.words.read_text()[-4000:]
+        hits += 1
 
 
 def drive(order: Order, words: Path) -> None:

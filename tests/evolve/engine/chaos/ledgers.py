@@ -44,6 +44,13 @@ def attempts(folder: Path) -> list[Attempt]:
     return [Attempt(*row) for row in rows]
 
 
+def epochs(folder: Path) -> int:
+    """How many drivers began."""
+    with _reading(folder) as database:
+        (count,) = database.execute("SELECT COUNT(*) FROM epoch").fetchone()
+    return int(count)
+
+
 def wasted(folder: Path) -> int:
     """Attempts beyond the first, over all births."""
     found = attempts(folder)

@@ -16,8 +16,8 @@ from tests.evolve.engine.chaos.mischief import Mischief
 from tests.evolve.engine.chaos.town import Node, Town
 from tests.evolve.engine.problems import dtlz_search
 
-BIRTHS = 30
-WORKERS = 3
+BIRTHS = 24
+WORKERS = 2
 
 
 def until(true: Callable[[], Any], patience: float = 60.0) -> float:
