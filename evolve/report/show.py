@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from evolve.failure import Failure, is_poison
 from evolve.report.making import PRINCIPLES, principles, reasons, repairs, spending
-from evolve.report.table import cells, header, knee_of
+from evolve.report.table import cells, header, knee_of, number
 from evolve.score import Record
 from evolve.store.run import Run
 
@@ -147,7 +147,7 @@ def _print_front(run: Run[Any], console: Console) -> None:
     titles = ["birth", "operator", *(objective.name for objective in run.objectives), ""]
     shown = sorted(run.front, key=lambda record: (record.birth not in marks, record.birth))[:ROWS]
     rows = [
-        [str(r.birth), r.operator, *(f"{v:.4f}" for v in r.score.values), marks.get(r.birth, "")]
+        [str(r.birth), r.operator, *map(number, r.score.values), marks.get(r.birth, "")]
         for r in shown
     ]
     more = len(run.front) - len(shown)

@@ -42,6 +42,11 @@ def comparable(objectives: Sequence[Objective]) -> bool:
     return len({(objective.unit, objective.maximise) for objective in objectives}) == 1
 
 
+def number(value: float) -> str:
+    """`value` for people: large counts whole, all else with four decimals."""
+    return f"{value:.0f}" if abs(value) >= 100 and value == round(value) else f"{value:.4f}"
+
+
 def header(objectives: Sequence[Objective]) -> list[str]:
     """The column titles of `cells`."""
     names = [objective.name for objective in objectives]
@@ -52,7 +57,7 @@ def cells(row: FinalRow, knee: Score | None, objectives: Sequence[Objective]) ->
     """One row as text: name, test value of each objective, mean, difference to the knee."""
     if row.test.error is not None:
         return [row.name, f"failed: {row.test.error}"]
-    found = [row.name, *(f"{value:.4f}" for value in row.test.values)]
+    found = [row.name, *map(number, row.test.values)]
     if comparable(objectives):
         found.append(f"{float(np.mean(row.test.values)):.4f}")
         found.append("" if knee is None or _is_knee(row) else _gap(difference(row.test, knee)))

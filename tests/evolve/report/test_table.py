@@ -15,6 +15,7 @@ from evolve.report.table import (
     header,
     knee_of,
     markdown,
+    number,
 )
 from evolve.score import Objective, Score
 from evolve.store.run import FinalRow
@@ -128,3 +129,9 @@ def test_a_failed_knee_compares_with_nothing() -> None:
     lines = markdown(rows, FG).splitlines()
     assert lines[2] == "| soup | 1.0000 | 2.0000 | 1.5000 |  |"
     assert lines[3] == "| knee | failed: timeout |"
+
+
+def test_counts_are_whole_and_measures_have_four_decimals() -> None:
+    assert [number(value) for value in (2018.0, -100.0, 99.0, 0.97, 1234.5, 1.0)] == [
+        "2018", "-100", "99.0000", "0.9700", "1234.5000", "1.0000",
+    ]  # fmt: skip
