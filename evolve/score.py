@@ -22,11 +22,16 @@ G_contra = TypeVar("G_contra", bound=Genome, contravariant=True)
 
 @dataclass(frozen=True)
 class Objective:
-    """One thing to make small (or large, with `maximise`); `unit` is for people."""
+    """One thing to make small (or large, with `maximise`); `unit` is for people.
+
+    `log`: differences count as ratios, for sizes over magnitudes. Values must be above 0;
+    selection, mating and the knee see logarithms, everyone else the values.
+    """
 
     name: str
     maximise: bool = False
     unit: str = ""
+    log: bool = False
 
 
 @dataclass(frozen=True)
@@ -146,6 +151,22 @@ def costs(scores: Sequence[Score], objectives: Sequence[Objective]) -> np.ndarra
     return table
 
 
+def weighed(table: np.ndarray, objectives: Sequence[Objective]) -> np.ndarray:
+    """Costs (n, m) as distances between them count: logarithms where an objective says so.
+
+    Who dominates whom is the same.
+    """
+    if not any(objective.log for objective in objectives):
+        return table
+    seen = table.copy()
+    for i, objective in enumerate(objectives):
+        if objective.log:
+            sign = -1.0 if objective.maximise else 1.0
+            finite = np.isfinite(table[:, i])
+            seen[finite, i] = sign * np.log(sign * table[finite, i])
+    return seen
+
+
 def violations(scores: Sequence[Score]) -> np.ndarray:
     """(n,) float64, 0 for feasible; +inf for a failed evaluation."""
     return np.array([np.inf if score.error is not None else score.violation for score in scores])
@@ -192,6 +213,9 @@ def _flaw(score: Score, objectives: Sequence[Objective]) -> str:
             )
         if not _finite(value):
             return f"objective {name!r} is {value}, not finite"
+    for objective, value in zip(objectives, values):
+        if objective.log and not value > 0:
+            return f"objective {objective.name!r} is {value}, and counts by ratio: give above 0"
     if not (_real(score.violation) and _finite(score.violation) and score.violation >= 0):
         return f"violation is {score.violation!r:.60}, expected 0 or more, finite"
     for name, value in score.metrics.items():

@@ -11,7 +11,7 @@ from typing import Generic
 
 import numpy as np
 
-from evolve.score import G, Objective, Record, costs
+from evolve.score import G, Objective, Record, costs, weighed
 
 
 class Front(Generic[G]):
@@ -78,7 +78,7 @@ class Front(Generic[G]):
 
     def knee(self) -> Record[G]:
         """The smallest sum of objectives, each scaled to the front's range."""
-        table = self._table()
+        table = weighed(self._table(), self.objectives)
         low, high = table.min(0), table.max(0)
         scaled = (table - low) / np.where(high > low, high - low, 1.0)
         return self.records[int(scaled.sum(1).argmin())]

@@ -11,7 +11,7 @@ from typing import Generic
 
 import numpy as np
 
-from evolve.score import G, Objective, Record, Score, costs, violations
+from evolve.score import G, Objective, Record, Score, costs, violations, weighed
 from evolve.streams import torch_generator
 from evolve.variation import Mating, Selection
 
@@ -54,7 +54,7 @@ class Population(Generic[G]):
         kept = list(range(len(comparable)))
         if len(comparable) > self.size:
             selected = self.selection(
-                torch.from_numpy(table),
+                torch.from_numpy(weighed(table, self.objectives)),
                 self.size,
                 violation=torch.from_numpy(violation),
                 state=self._state,
@@ -80,7 +80,7 @@ class Population(Generic[G]):
         """`n` records chosen by `mating`; needs at least one living record."""
         import torch
 
-        table, violation = self._costs, self._violation
+        table, violation = weighed(self._costs, self.objectives), self._violation
         # An infeasible record must lose to every feasible one: raise all its costs above theirs.
         if (violation > 0).any():
             span = np.ptp(table, axis=0) + 1.0

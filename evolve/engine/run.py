@@ -22,7 +22,7 @@ from evolve.engine.workers import threads_pinned
 from evolve.errors import EvolveError, ExperimentError, StoreError
 from evolve.experiment import Experiment, Free, Watcher
 from evolve.genome import Genome, Json
-from evolve.score import G, Record, needs_at
+from evolve.score import G, Objective, Record, needs_at
 from evolve.search.protocol import Proposal
 from evolve.store.backup import Backup
 from evolve.store.ledger import Ledger
@@ -216,7 +216,7 @@ def _facts(experiment: Experiment[Genome], file: Path | None, code: Snapshot) ->
         "seed": experiment.seed,
         "births": experiment.births,
         "order": "free" if isinstance(experiment.order, Free) else "ordered",
-        "objectives": [vars(objective) for objective in experiment.fitness.objectives],
+        "objectives": [_declared(objective) for objective in experiment.fitness.objectives],
         "rungs": list(experiment.fitness.rungs),
         "window": experiment.window(),
         "file": None if file is None else str(file.resolve()),
@@ -225,6 +225,11 @@ def _facts(experiment: Experiment[Genome], file: Path | None, code: Snapshot) ->
         "surroundings": surroundings(),
         "fingerprint": fingerprint(largest(fitnesses_of(experiment)).gpus),
     }
+
+
+def _declared(objective: Objective) -> dict[str, Json]:
+    """As it is written down: without `log` unless it is so, as before there was one."""
+    return {name: fact for name, fact in vars(objective).items() if name != "log" or fact}
 
 
 def _births(ledger: Ledger) -> int:

@@ -41,8 +41,8 @@ class Goal(StrEnum):
 
 OBJECTIVES = {
     Goal.ACCURACY: Objective("accuracy", maximise=True),
-    Goal.PARAMETERS: Objective("parameters"),
-    Goal.LATENCY: Objective("latency", unit="ms"),
+    Goal.PARAMETERS: Objective("parameters", log=True),  # from hundreds to many thousands
+    Goal.LATENCY: Objective("latency", unit="ms", log=True),
 }
 
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from evolve.errors import FitnessError
-from evolve.score import Needs, Objective, Score, checked, costs, violations
+from evolve.score import Needs, Objective, Score, checked, costs, violations, weighed
 from tests.evolve.cases import FG, F
 
 
@@ -23,6 +23,27 @@ def test_costs_turn_the_sign_of_what_is_maximised() -> None:
 
 def test_costs_of_nothing_have_a_shape() -> None:
     assert costs([], FG).shape == (0, 2)
+
+
+def test_logarithms_count_ratios_and_keep_the_order() -> None:
+    objectives = (Objective("bytes", log=True), Objective("speed", maximise=True, log=True))
+    scores = [Score((10.0, 1.0)), Score((1000.0, 100.0)), Score.failed("x")]
+    table = costs(scores, objectives)
+    seen = weighed(table, objectives)
+    assert seen[:2] / math.log(10) == pytest.approx(np.array([[1.0, 0.0], [3.0, -2.0]]))
+    assert np.isinf(seen[2]).all()
+    assert (np.argsort(seen, axis=0) == np.argsort(table, axis=0)).all()
+    assert table.tolist()[0] == [10.0, -1.0]  # not written into
+    plain = (Objective("bytes"), Objective("speed", maximise=True))
+    assert (weighed(table, plain) == table).all()
+
+
+@pytest.mark.parametrize("value", [0.0, -1.0])
+def test_what_counts_by_ratio_is_above_zero(value: float) -> None:
+    found = checked(Score((value,)), (Objective("bytes", log=True),))
+    assert found.error is not None
+    assert "'bytes' is" in found.error
+    assert "above 0" in found.error
 
 
 def test_violations_of_failures_are_infinite() -> None:

@@ -127,6 +127,14 @@ def test_the_knee_is_scaled_to_the_front() -> None:
     assert front.knee().birth == 2  # 0.4 + 0.1
 
 
+def test_the_knee_counts_ratios_where_an_objective_says_so() -> None:
+    rows = [[0.0, 10_000.0], [0.4, 1_000.0], [0.7, 10.0], [1.0, 1.0]]
+    for log, knee in ((False, 1), (True, 2)):  # 0.4 + 0.1; 0.7 + 0.25
+        goals = (Objective("error"), Objective("bytes", log=log))
+        front = Front.of([record(n, row) for n, row in enumerate(rows)], goals)
+        assert front.knee().birth == knee
+
+
 def test_the_knee_of_equal_records_is_the_first() -> None:
     front = Front.of([record(n, [3.0, 3.0]) for n in range(3)], FG)
     assert front.knee().birth == 0

@@ -178,3 +178,16 @@ def test_restored_it_goes_on_as_it_was() -> None:
         parents = [each.parents(Tournament(), 4, dice(cut)) for each in (one, two)]
         assert parents[0] == parents[1]
     assert births(one) == [50]
+
+
+def test_selection_and_mating_see_logarithms_of_what_counts_by_ratio() -> None:
+    seen: list[float] = []
+
+    def spy(costs: torch.Tensor, *_: object, **__: object) -> torch.Tensor:
+        seen.extend(costs[:, 0].tolist())
+        return torch.zeros(1, dtype=torch.int64)
+
+    population: Population[Vector] = Population(4, Truncation(), (Objective("size", log=True),))
+    population.admit([record(n, [10.0**n]) for n in range(3)], dice())
+    population.parents(spy, 1, dice())
+    assert seen == pytest.approx([0.0, np.log(10.0), np.log(100.0)])
