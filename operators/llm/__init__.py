@@ -1,6 +1,6 @@
 """Operators that ask a language model. Each takes a `Chat`, keeps transcripts, and waits aside."""
 
-from operators.llm.code import CodeCrossover, CodeMutation, CodeRewrite
+from operators.llm.code import CodeCrossover, CodeMutation
 from operators.llm.debate import Debate, break_ties
 from operators.llm.ensemble import operators_of
 from operators.llm.judging import Judge, LanguageJudge, MetricJudge, elo, tournament
@@ -11,7 +11,6 @@ from operators.llm.wording import PLAIN, ROLES, Style
 __all__ = [
     "operators_of",
     "CodeMutation",
-    "CodeRewrite",
     "CodeCrossover",
     "EvolutionOfThought",
     "Debate",

@@ -28,7 +28,8 @@ from operators.llm.wording import Style, filled, said
 
 @dataclass(frozen=True)
 class CodeMutation:
-    """SEARCH/REPLACE edits of the first parent; the `inspirations` others are shown beside it.
+    """SEARCH/REPLACE edits of the first parent, or `whole` new regions; the `inspirations` others
+    are shown beside it.
 
     `task`: what the program is for, in a sentence or two. `lessons`: how many failed children it
     may be shown.
@@ -37,15 +38,19 @@ class CodeMutation:
     chat: Chat
     objectives: tuple[Objective, ...]
     task: str
+    whole: bool = False
     inspirations: int = 2
     lessons: int = 2
     style: Style = field(default_factory=Style)
-    name: str = "llm_edits"
     needs: Needs | None = BESIDE
 
     def __post_init__(self) -> None:
         counts = {"inspirations": self.inspirations, "lessons": self.lessons}
         check(self.name, self.objectives, self.task, counts)
+
+    @property
+    def name(self) -> str:
+        return "llm_rewrite" if self.whole else "llm_edits"
 
     @property
     def arity(self) -> int:
@@ -60,51 +65,14 @@ class CodeMutation:
         """Raises `Infertile` if an answer and its repair are refused."""
         parents, failed = taught(parents, self.arity, self.lessons, self.name)
         draw, parent = self.style.draw(rng), parents[0].genome
-        parts = context(self.task, self.objectives, parents, failed) | {
-            "aim": said(draw.aim),
-            "form": edits_form(parent),
-        }
-        question = filled("change", parts)
-        return grown(self.chat, parent, question, partial(edited, parent), draw, "edits")
-
-
-@dataclass(frozen=True)
-class CodeRewrite:
-    """Whole new regions of the first parent. Fields as of `CodeMutation`."""
-
-    chat: Chat
-    objectives: tuple[Objective, ...]
-    task: str
-    inspirations: int = 2
-    lessons: int = 2
-    style: Style = field(default_factory=Style)
-    name: str = "llm_rewrite"
-    needs: Needs | None = BESIDE
-
-    def __post_init__(self) -> None:
-        counts = {"inspirations": self.inspirations, "lessons": self.lessons}
-        check(self.name, self.objectives, self.task, counts)
-
-    @property
-    def arity(self) -> int:
-        return 1 + self.inspirations
-
-    def at(self, folder: Path) -> Self:
-        return replace(self, chat=self.chat.at(folder))
-
-    def vary(
-        self, parents: Sequence[Record[Program]], rng: np.random.Generator
-    ) -> Offspring[Program]:
-        """Raises `Infertile` if an answer and its repair are refused."""
-        parents, failed = taught(parents, self.arity, self.lessons, self.name)
-        draw, parent = self.style.draw(rng), parents[0].genome
-        form = regions_form(tuple(parent.regions))
+        form = regions_form(tuple(parent.regions)) if self.whole else edits_form(parent)
         parts = context(self.task, self.objectives, parents, failed) | {
             "aim": said(draw.aim),
             "form": form,
         }
+        apply, family = (rewritten, "rewrite") if self.whole else (edited, "edits")
         question = filled("change", parts)
-        return grown(self.chat, parent, question, partial(rewritten, parent), draw, "rewrite")
+        return grown(self.chat, parent, question, partial(apply, parent), draw, family)
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from evolve.chat import Chat
 from evolve.genomes.program.program import Program
 from evolve.score import Objective
 from evolve.variation import Operator
-from operators.llm.code import CodeCrossover, CodeMutation, CodeRewrite
+from operators.llm.code import CodeCrossover, CodeMutation
 from operators.llm.debate import Debate
 from operators.llm.judging import LanguageJudge
 from operators.llm.thought import EvolutionOfThought
@@ -26,7 +26,7 @@ def operators_of(
     goals = tuple(objectives)
     found: list[Operator[Program]] = [
         CodeMutation(chat, goals, task),
-        CodeRewrite(chat, goals, task),
+        CodeMutation(chat, goals, task, whole=True),
         CodeCrossover(chat, goals, task),
     ]
     if len(start.regions) > 1:

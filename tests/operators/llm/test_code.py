@@ -13,7 +13,7 @@ from evolve.genomes.program.edits import changed_regions
 from evolve.genomes.program.program import Program
 from evolve.score import Record
 from evolve.variation import Learning, Recording
-from operators.llm.code import CodeCrossover, CodeMutation, CodeRewrite
+from operators.llm.code import CodeCrossover, CodeMutation
 from operators.llm.wording import Style
 from tests.evolve.chat.server import Asked, FakeServer, serve
 from tests.operators.llm.cases import (
@@ -47,9 +47,9 @@ class TestContractOfCodeMutation(LanguageContract[Program]):
         return edit("depth = 2", f"depth = {number_of(asked)}")
 
 
-class TestContractOfCodeRewrite(LanguageContract[Program]):
-    def operator(self) -> CodeRewrite:
-        return CodeRewrite(talk(self.server), OBJECTIVES, TASK, inspirations=0)
+class TestContractOfWholeRegions(LanguageContract[Program]):
+    def operator(self) -> CodeMutation:
+        return CodeMutation(talk(self.server), OBJECTIVES, TASK, whole=True, inspirations=0)
 
     def parents(self, seed: int) -> Sequence[Record[Program]]:
         return POPULATION[:1]
@@ -140,7 +140,7 @@ def test_what_is_refused_twice_is_infertile(answer: str, reason: str) -> None:
 def test_a_rewrite_without_a_fence_is_taken_where_there_is_one_region() -> None:
     one = Program({"a.py": "# EVOLVE-BLOCK-START a\nx = 1\n# EVOLVE-BLOCK-END\n"})
     with serve("x = 2\n") as server:
-        operator = CodeRewrite(talk(server), OBJECTIVES, TASK, inspirations=0)
+        operator = CodeMutation(talk(server), OBJECTIVES, TASK, whole=True, inspirations=0)
         child = operator.vary([record(one)], rng())
     assert child.genome.regions == {"a": "x = 2\n"}
     assert child.facts["family"] == "rewrite"
@@ -185,7 +185,10 @@ def test_a_crossover_of_strangers_is_infertile() -> None:
 def test_they_learn_record_and_wait() -> None:
     chat = Chat("fake")
     edits = CodeMutation(chat, OBJECTIVES, TASK)
-    others = (CodeRewrite(chat, OBJECTIVES, TASK), CodeCrossover(chat, OBJECTIVES, TASK))
+    others = (
+        CodeMutation(chat, OBJECTIVES, TASK, whole=True),
+        CodeCrossover(chat, OBJECTIVES, TASK),
+    )
     for operator in (edits, *others):
         assert operator.needs is not None
         assert operator.needs.waits
