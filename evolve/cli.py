@@ -121,7 +121,7 @@ def resume(
 
     facts = evolve.load(path).facts
     asked = _asked(llm_base_url, llm_model, llm_max_tokens, llm_replay, require_isolation)
-    surround(asked, facts.get("surroundings"))
+    surround(asked, facts.get("surroundings", {}))
     if facts["file"] is None and moved is None:
         raise StoreError(
             f"{path} was begun from Python; resume it there: evolve.run(experiment, "
@@ -308,7 +308,7 @@ def _load(path: Path) -> Any:
     import evolve
 
     found = evolve.load(path)
-    surround({}, found.facts.get("surroundings"))
+    surround({}, found.facts.get("surroundings", {}))
     if found.facts["file"] is not None:
         sys.path.append(str(Path(str(found.facts["file"])).parent))
     return found

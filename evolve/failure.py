@@ -23,7 +23,7 @@ class Failure(StrEnum):
     EXCEPTION = "exception"
     INVALID = "invalid"  # an answer came, and it is no score
     INFERTILE = "infertile"  # an operator in a worker found no child
-    SPENT = "spent"  # an operator may ask no more of its server: the run stops, and can be resumed
+    HALTED = "halted"  # somebody must act: the run stops, and can be resumed
 
 
 # What a worker may not survive: a genome that used up its attempts on these is a poison genome,
@@ -41,7 +41,7 @@ class Policy:
     """Attempts a birth gets, by the kind of their failure; the last failure is its score.
 
     A lost driver costs nothing: its births in flight are handed out again, without limit; so is
-    a birth whose operator's budget was spent, once it is raised.
+    what halted a run, once it is resumed.
     """
 
     worker_lost: int = 3
@@ -75,7 +75,7 @@ class Policy:
 def kind_of_error(error: str) -> Failure:
     """The kind at the beginning of a score's error; what names none is an exception."""
     kind = error.partition(":")[0]
-    given = set(Failure) - {Failure.DRIVER_LOST}  # a fitness cannot say that
+    given = set(Failure) - {Failure.DRIVER_LOST, Failure.HALTED}  # a fitness cannot say those
     return Failure(kind) if kind in given else Failure.EXCEPTION
 
 

@@ -1,6 +1,7 @@
 """Evolve the source of a small network: accuracy against parameters on 8 x 8 digits.
 
     evolve run experiments/code_digits.py
+    evolve run experiments/code_digits.py:free           # workers never wait for a slow model
     evolve run experiments/code_digits.py:iid            # children of the start program only
     evolve run experiments/code_digits.py:random_walk    # the same mutations, no selection
 
@@ -14,7 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TypeAlias
 
-from evolve import Experiment, Final, Genetic, Steady
+from evolve import Experiment, Final, Free, Genetic, Steady
 from evolve.export.program import ProgramExporter
 from evolve.genomes.program.program import Program
 from evolve.search.credit import Bandit
@@ -104,5 +105,6 @@ def made(
 
 
 experiment = made("", selected, lambda: code_operators(validation.objectives, TASK, start))
+free = replace(experiment, name="code_digits_free", order=Free())
 iid = made("_iid", from_start)
 random_walk = made("_random_walk", from_anybody)

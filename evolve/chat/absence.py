@@ -22,6 +22,7 @@ class _State:
     failures: int = 0  # since its last answer
     pause: float = 0.0
     until: float = 0.0  # monotonic
+    probing: bool = False  # the one that was let through has not come back
 
 
 class Absences:
@@ -44,6 +45,7 @@ class Absences:
                     f"for {state.until - now:.0f} s more; look after its server."
                 )
             state.until = now + state.pause  # one is let through; the others wait for its answer
+            state.probing = True
 
     def answered(self, base_url: str | None, model: str) -> None:
         """The model answers (again)."""
@@ -57,7 +59,7 @@ class Absences:
             state.failures += 1
             if state.failures < FAILURES:
                 return
-            now = time.monotonic()
-            if now >= state.until or not state.pause:  # not one more of those sent before it
+            if state.probing or not state.pause:  # else one more of those sent before the pause
                 state.pause = min(LONGEST, 2.0 * state.pause or pause)
-                state.until = now + state.pause
+                state.until = time.monotonic() + state.pause
+                state.probing = False

@@ -22,7 +22,7 @@ from evolve.chat.endpoint import endpoint
 from evolve.chat.request import Message, Request, speakable
 from evolve.chat.retry import Manners, Tries, converse
 from evolve.chat.transcripts import NAME, Exchange
-from evolve.errors import ChatError, ExperimentError
+from evolve.errors import ChatDeclined, ChatError, ChatForbidden, ExperimentError
 
 _LOCK = threading.Lock()
 _ACCOUNTS: dict[object, Account] = {}  # by file, or by the chat itself if it has no folder
@@ -126,7 +126,8 @@ class Chat:
         same `messages`. Safe for threads; those that ask the same share one request.
 
         Raises `ChatError` if there is no answer in `timeout` seconds, and at once while a model
-        that did not answer is left alone; `BudgetSpent` if the next
+        that did not answer is left alone (`ChatDeclined` if asking again is of no use);
+        `ChatForbidden` for a key, model or quota that is refused; `BudgetSpent` if the next
         request could pass the cap, `ExperimentError` without a key or the package openai.
         """
         request = self._request(messages, sample, temperature, max_tokens)
@@ -152,6 +153,9 @@ class Chat:
         _ABSENCES.check(self.base_url, self.model)
         try:
             exchange = account.once(request.key, deadline, send)
+        except (ChatDeclined, ChatForbidden):
+            _ABSENCES.answered(self.base_url, self.model)
+            raise
         except ChatError:
             _ABSENCES.failed(self.base_url, self.model, self.timeout)
             raise

@@ -106,7 +106,7 @@ class Endpoint:
             return Failure("status 404", detail)
         again = status in (408, 409, 425, 429) or status >= 500
         if error.code == "insufficient_quota":  # a 429 that waiting does not help
-            again = False
+            return Failure("quota", detail)
         billed = status == 408 or (status >= 500 and status not in _UNBILLED)
         after = seconds_of(error.response.headers.get("retry-after"))
         return Failure(f"status {status}", detail, again=again, billed=billed, after=after)

@@ -17,8 +17,9 @@ from evolve.chat.account import Account, Cap, Charge
 from evolve.chat.protocol import Answer, Failure
 from evolve.chat.request import Request
 from evolve.chat.transcripts import Attempt, Exchange
-from evolve.errors import BudgetSpent, ChatError
+from evolve.errors import ChatDeclined, ChatError, ChatForbidden, Halt
 
+FORBIDDEN = frozenset({"status 401", "status 403", "status 404", "quota"})  # whatever is asked
 _USELESS = 3  # empty or malformed answers that one question is worth: each is billed
 _LONGEST = 30.0  # seconds of a wait that the server did not ask for
 
@@ -66,7 +67,7 @@ def converse(request: Request, account: Account, tries: Tries) -> tuple[Exchange
             if isinstance(found, Answer):
                 return talk.record(found, None), talk.refused
             talk.wait(found)
-    except (ChatError, BudgetSpent) as error:
+    except (ChatError, Halt) as error:
         if talk.holds:
             talk.record(None, str(error))
         raise
@@ -118,7 +119,8 @@ class _Talk:
             self.refused |= new
             return
         if not failure.again:
-            raise ChatError(self._told("the endpoint declined, and would again"))
+            told = self._told("the endpoint declined, and would again")
+            raise ChatForbidden(told) if failure.kind in FORBIDDEN else ChatDeclined(told)
         if sum(each.kind in ("empty", "malformed") for each in self._failed) >= _USELESS:
             raise ChatError(self._told(f"{_USELESS} replies held no answer"))
         pause = delay(self._request.key, len(self._failed), self._tries.seconds)

@@ -69,7 +69,7 @@ class Loop:
     turn: Callable[[], None] = lambda: None  # called between turns, with nothing half-written
 
     told: int = 0
-    spent: str = ""  # why no operator may ask its server any more: the run stops before its end
+    halted: str = ""  # why the run stops before its end
     _live: bool = False  # the replay is over
     _asked: int = 0  # the next birth whose time to be asked has not come
     _open: dict[int, _Open] = field(default_factory=dict)
@@ -96,7 +96,7 @@ class Loop:
                 self.workers.submit(task)
             self.turn()
             self._in_flight += len(tasks)
-            if self.told >= self.births or (self.spent and not self._in_flight):
+            if self.told >= self.births or (self.halted and not self._in_flight):
                 return
             if not self._in_flight and not len(self._queues):
                 raise ExperimentError(
@@ -214,7 +214,7 @@ class Loop:
         for needs, waiting in self._queues.filled():
             # Needs that differ in their batch or limits alone share workers: count them once.
             used = sum(shared(task.needs, needs) for task in tasks)
-            free = 0 if self.spent and needs.waits else self.workers.free(needs) - used
+            free = 0 if self.halted else self.workers.free(needs) - used
             tasks += [self._task(waiting.popleft(), needs) for _ in range(min(len(waiting), free))]
         return tasks
 
@@ -264,33 +264,33 @@ class Loop:
             self._say(kind, birth, attempt, outcome.worker, answer.seconds / n, words)
             if isinstance(task, Variation):
                 self._varied(birth, answer)
-            elif score is not None or n == 1:
+            elif score is not None or (n == 1 and failure is not Failure.HALTED):
                 self._judge(birth, score or failed(answer), answer.seconds / n)
             else:
                 self._move(birth, BirthState.PROPOSED)
         if not mine:
             return
         self._in_flight -= 1
-        if n > 1 and answer.failure is not None:  # which of them did it?
-            self._split(task.births, answer.failure, task.needs)
+        if halt := answer.failure is Failure.HALTED:
+            self.halted = answer.detail
+        if answer.failure is not None and (n > 1 or (halt and isinstance(task, Job))):
+            self._split(task.births, answer.failure, task.needs)  # which of them did it?
 
     def _varied(self, birth: int, answer: Answer) -> None:
         """A child, another attempt, or in the end a copy of the first parent."""
         plan, failure = self._plan(birth), answer.failure
-        facts, genome = plan.facts, plan.parents[0].genome
+        facts, genome = {**plan.facts, **answer.facts}, plan.parents[0].genome
         if answer.child is not None:
-            genome, facts = unpacked(answer.child), {**facts, **answer.facts}
+            genome = unpacked(answer.child)
         elif failure is not None:
             failures = self.ledger.failures(birth, Stage.VARY)
-            if failure is Failure.SPENT:
-                self.spent = answer.detail
-            if failure is Failure.SPENT or failures.count(failure) < self.experiment.policy.tries(
+            if failure is Failure.HALTED or failures.count(failure) < self.experiment.policy.tries(
                 failure
             ):
                 self._move(birth, BirthState.PLANNED)
                 self._queues.of(plan.operator.needs or Needs()).appendleft((birth,))
                 return
-            facts = {**facts, "copied": f"{plan.operator.name} failed: {failure}"}
+            facts["copied"] = f"{plan.operator.name} failed: {failure}"
         self._move(birth, BirthState.PROPOSED)
         parents = tuple(parent.birth for parent in plan.parents)
         proposal = Proposal(genome, parents, plan.operator.name, plan.rung, facts)

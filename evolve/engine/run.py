@@ -17,7 +17,7 @@ from evolve.engine.log import Log
 from evolve.engine.loop import Loop
 from evolve.engine.snapshot import Snapshot, snapshot
 from evolve.engine.source import file_of
-from evolve.engine.surroundings import surroundings
+from evolve.engine.surroundings import MODEL, surroundings
 from evolve.engine.workers import threads_pinned
 from evolve.errors import EvolveError, ExperimentError, StoreError
 from evolve.experiment import Experiment, Free, Watcher
@@ -109,9 +109,9 @@ def conduct(
             watcher.told, watcher.resumed, observe, copying.turn,
         )  # fmt: skip
         loop.run()
-        if loop.spent:
+        if loop.halted:
             copying.end()
-            watcher.says(f"Stopped at {loop.told} of {total} births: {loop.spent}")
+            watcher.says(f"Stopped at {loop.told} of {total} births: {loop.halted}")
             return Run.at(out)
         if general.final is not None:
             watcher.says("Testing the picks and the baselines on the sealed split.")
@@ -227,6 +227,10 @@ def _facts(experiment: Experiment[Genome], file: Path | None, code: Snapshot) ->
     }
 
 
+def _model(surroundings: Json) -> str:
+    return str(surroundings.get(MODEL, "")) if isinstance(surroundings, Mapping) else ""
+
+
 def _declared(objective: Objective) -> dict[str, Json]:
     """As it is written down: without `log` unless it is so, as before there was one."""
     return {name: fact for name, fact in vars(objective).items() if name != "log" or fact}
@@ -245,6 +249,13 @@ def _same(now: Mapping[str, Json], ledger: Ledger, accept: bool) -> None:
                 f"The run in {ledger.folder} was begun with {key} = {then[key]}, the experiment "
                 f"now has {now[key]}; restore it, or begin a new run."
             )
+    models = [_model(facts.get("surroundings")) for facts in (then, now)]
+    if bool(models[0]) != bool(models[1]) and not accept:
+        raise ExperimentError(
+            f"The run in {ledger.folder} was begun with the language model "
+            f"{models[0] or 'none'}, and there is {models[1] or 'none'} now: its operators would be others. Give the same "
+            "(--llm-model), or resume with --accept-changes."
+        )
     known = now["code_sha256"] is not None  # begun or resumed from Python, there is no file
     if known and now["code_sha256"] != then["code_sha256"] and not accept:
         raise ExperimentError(

@@ -26,12 +26,12 @@ def surroundings() -> dict[str, Json]:
 
 
 def surround(asked: Mapping[str, object], known: Json = None) -> None:
-    """Set what is `asked` for (by name); else what a run's facts have `known`, if the
-    environment says nothing."""
-    then = known if isinstance(known, Mapping) else {}
+    """Set what is `asked` for (by name). Of a run that goes on, all else is as its facts have it
+    `known`, whatever the environment says now."""
     for name in NAMES:
-        given = asked.get(name)
-        if given is not None:
-            os.environ[name] = str(given)
-        elif name in then and not os.environ.get(name):
-            os.environ[name] = str(then[name])
+        if name in asked:
+            os.environ[name] = str(asked[name])
+        elif isinstance(known, Mapping):
+            os.environ.pop(name, None)
+            if name in known:
+                os.environ[name] = str(known[name])

@@ -19,7 +19,7 @@ from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 
-from evolve.errors import BudgetSpent, ChatError, Infertile
+from evolve.errors import ChatError, Halt, Infertile
 from evolve.failure import Failure
 from evolve.genome import Genome, Json, Packed, class_of, digest, kind_of
 from evolve.score import Fitness, Needs, Record, Score, checked, text
@@ -157,10 +157,12 @@ def answered(fitnesses: Sequence[Fitness[Any]], task: Task) -> Answer:
         answer = _varied(task) if isinstance(task, Variation) else _scored(fitnesses, task)
     except MemoryError:
         answer = Answer(failure=Failure.OUT_OF_MEMORY, detail=traceback.format_exc())
-    except (Infertile, ChatError) as error:
+    except Infertile as error:
+        answer = Answer(failure=Failure.INFERTILE, detail=str(error), facts=error.facts)
+    except ChatError as error:
         answer = Answer(failure=Failure.INFERTILE, detail=str(error))
-    except BudgetSpent as error:
-        answer = Answer(failure=Failure.SPENT, detail=str(error))
+    except Halt as error:
+        answer = Answer(failure=Failure.HALTED, detail=str(error))
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # sys.exit, a panic in Rust: it ends itself only

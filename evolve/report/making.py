@@ -26,9 +26,7 @@ def spending(records: Sequence[Record[Any]]) -> dict[str, dict[str, int]]:
             row["tokens out"] += int(facts["tokens_out"])
             row["estimated"] += bool(facts.get("estimated"))
             row["repaired"] += "repaired" in facts
-    for record in records:
-        if "copied" in record.facts and record.operator in made:
-            made[record.operator]["refused"] += 1
+            row["refused"] += "copied" in facts
     return dict(sorted(made.items()))
 
 

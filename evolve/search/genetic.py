@@ -159,11 +159,11 @@ class Genetic(Generic[G]):
         self, packed: Packed, records: Callable[[Sequence[int]], Sequence[Record[G]]]
     ) -> None:
         facts: Mapping[str, Any] = packed.facts
-        living, front, cohort, failures = facts["births"]
+        living, front, cohort, *failures = facts["births"]  # snapshots of before have no failures
         self.population.restore(records(living), unpack_memory(packed))
         self.front.restore(records(front))
         self._cohort = list(records(cohort))
-        self._failures = list(records(failures))
+        self._failures = [record for births in failures for record in records(births)]
         if self._credit is not None:
             self._credit.restore(facts["credit"])
         self._told = int(facts["told"])

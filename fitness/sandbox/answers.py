@@ -12,13 +12,13 @@ import math
 import re
 import struct
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from evolve.genome import Json
-from fitness.sandbox.output import printable
+from fitness.sandbox.output import printable, renamed
 
 JSON, ARRAYS, FAILED = b"J", b"N", b"E"  # the first byte of an answer; inside/answering.py too
 KINDS = ("exception", "out of memory", "invalid")
@@ -45,8 +45,13 @@ class Failed:
     trace: str
 
 
-def read(data: bytes, most: int) -> Json | Mapping[str, np.ndarray] | Failed:
-    """The answer in `data`, for which `most` bytes were allowed. Raises `Unreadable`."""
+def read(
+    data: bytes, most: int, boxes: Sequence[str] = ()
+) -> Json | Mapping[str, np.ndarray] | Failed:
+    """The answer in `data`, for which `most` bytes were allowed. Raises `Unreadable`.
+
+    boxes: the forms of the directory's path; what is said of an error has another for them.
+    """
     kind, body = data[:1], data[1:]
     if kind == ARRAYS:
         return arrays(body)
@@ -59,7 +64,7 @@ def read(data: bytes, most: int) -> Json | Mapping[str, np.ndarray] | Failed:
             "arrays"
         )
     value = _json(body)
-    return _failed(value) if kind == FAILED else value
+    return _failed(value, boxes) if kind == FAILED else value
 
 
 def arrays(data: bytes) -> dict[str, np.ndarray]:
@@ -130,12 +135,13 @@ def _json(data: bytes) -> Json:
     return value
 
 
-def _failed(value: Json) -> Failed:
+def _failed(value: Json, boxes: Sequence[str]) -> Failed:
     if not isinstance(value, dict):
         raise Unreadable("the answer is an error that is not described")
     kind, text, trace = (value.get(name) for name in ("kind", "text", "trace"))
     if kind not in KINDS or not isinstance(text, str) or not isinstance(trace, str):
         raise Unreadable("the answer is an error that is not described")
+    text, trace = renamed(text, boxes), renamed(trace, boxes)
     cut = (
         trace if len(trace) <= _TRACE else f"{trace[: _TRACE // 2]}\n...\n{trace[-_TRACE // 2 :]}"
     )

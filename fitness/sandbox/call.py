@@ -87,7 +87,8 @@ class Answer:
     value: JSON data (NaN and infinities included: judge them), or numpy arrays by name; None
     with `error`. error: "timeout: ...", "exception: ...", "out of memory: ...", "crash: ...",
     "invalid: ...". trace: the traceback of an exception. output: what was printed. seconds: wall
-    time, by the launcher's clock. Everything but `seconds` and `isolation` was written by the
+    time, by the launcher's clock. `error`, `trace` and `output` say `/box` for the directory of
+    the call, wherever it was. Everything but `seconds` and `isolation` was written by the
     code that ran, and proves nothing.
     """
 

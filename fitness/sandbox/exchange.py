@@ -23,7 +23,7 @@ import numpy as np
 from evolve.genome import Json
 from fitness.sandbox import answers
 from fitness.sandbox.call import Call, Limits
-from fitness.sandbox.output import Output
+from fitness.sandbox.output import Output, forms, renamed
 
 _MESSAGE = 1 << 16  # bytes: of the server's messages
 _GRACE = 5.0  # seconds that the server has to report a candidate it was told to kill
@@ -35,8 +35,10 @@ _SEAL, _SEALS = 1033, 1 | 2 | 4 | 8  # F_ADD_SEALS: no seal, size or byte change
 class Exchange:
     """One call with one server, in `conclude`; then `answer`, `output` and how it ended."""
 
-    def __init__(self, control: socket.socket, call: Call) -> None:
-        self.output = Output(call.limits.output_bytes)
+    def __init__(self, control: socket.socket, call: Call, box: str) -> None:
+        """box: the candidate's directory, which no text that comes out of the call names."""
+        self.boxes = forms(box)
+        self.output = Output(call.limits.output_bytes, self.boxes)
         self.answer = bytearray()
         self.overlong = self.late = False
         self._limits = call.limits
@@ -45,7 +47,8 @@ class Exchange:
         self._answers, theirs = _pipe()
         self._outputs, out = _pipe()
         self._until = math.inf
-        limits = {name: vars(call.limits)[name] for name in ("seconds", "memory", "file_bytes")}
+        names = ("seconds", "memory", "file_bytes")
+        limits = {"box": box} | {name: vars(call.limits)[name] for name in names}
         fds = [request, theirs, out]
         with suppress(BrokenPipeError, ConnectionResetError):  # its end is seen in `conclude`
             socket.send_fds(control, [json.dumps(limits).encode()], fds)
@@ -116,9 +119,9 @@ def judged(
     if error := _ended(exchange, told, limits, starved):
         return None, error, ""
     try:
-        value = answers.read(bytes(exchange.answer), limits.answer_bytes)
+        value = answers.read(bytes(exchange.answer), limits.answer_bytes, exchange.boxes)
     except answers.Unreadable as unreadable:
-        return None, f"invalid: {unreadable}", ""
+        return None, renamed(f"invalid: {unreadable}", exchange.boxes), ""
     if isinstance(value, answers.Failed):
         return None, f"{value.kind}: {value.text}", value.trace
     return value, None, ""

@@ -9,6 +9,7 @@ import itertools
 import json
 import os
 import re
+import secrets
 import select
 import shutil
 import socket
@@ -25,7 +26,7 @@ from evolve.errors import IsolationError, WorkerError
 from fitness.sandbox import cgroup
 from fitness.sandbox.call import Answer, Call
 from fitness.sandbox.exchange import Exchange, judged, received
-from fitness.sandbox.inside import kernel
+from fitness.sandbox.inside import kernel, root
 from fitness.sandbox.isolation import Isolation, Level
 from fitness.sandbox.visible import visible
 
@@ -125,11 +126,19 @@ class Server:
             "warm": warm,
             "root": self._base,
             "scratch": tempfile.gettempdir(),
+            "box": self._box(),
             "uid": _FIRST_UID + (os.getpid() + next(_numbers)) % _N_UIDS,
             "links": seen.links,
             "shown": seen.shown,
             "packages": seen.packages,
         }
+
+    def _box(self) -> str:
+        """Where a candidate's directory shall be: one that nobody can have made before."""
+        if self.level is Level.FULL:
+            return root.BOX
+        name = f"evolve-box-{os.getpid()}-{secrets.token_hex(8)}"
+        return os.path.join(tempfile.gettempdir(), name)
 
     def _tell(self, message: Any, entrances: Sequence[Path] = ()) -> None:
         fds = [os.open(path, os.O_WRONLY) for path in entrances]
@@ -184,7 +193,7 @@ class Server:
                 self._memory = limits.memory
         n_killed = self._cgroup.n_killed() if self._cgroup else 0
         began = time.monotonic()
-        exchange = Exchange(self._control, call)
+        exchange = Exchange(self._control, call, self._box())
         told = exchange.conclude()
         seconds = time.monotonic() - began
         starved = bool(self._cgroup and self._cgroup.n_killed() > n_killed)

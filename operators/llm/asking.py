@@ -55,10 +55,9 @@ def conceived(
         try:
             child = apply(replies[-1].text)
         except GenomeError as error:
-            keys = ", ".join(each.key[:12] for each in replies)
             raise Infertile(
-                f"the answer was refused ({refusal}), and so was its repair ({error}); "
-                f"transcripts {keys}"
+                f"the answer was refused ({refusal}), and so was its repair ({error})",
+                spending(replies),
             ) from error
     return Offspring(child, {**draw.facts, **spending(replies), **facts, **repaired})
 

@@ -19,6 +19,7 @@ from typing import Any
 
 LENGTH = 8  # bytes: how long the request's JSON is, which follows
 _STARVED = b'E{"kind": "out of memory", "text": "nothing is left to say more", "trace": ""}'
+_TEXT, _HALF = 8_000, 16_000  # characters of an error, of its trace's beginning and end
 _NOT_ITS_OWN = (__file__, importlib.__file__ or "", "<frozen importlib")  # frames above its code
 
 
@@ -123,5 +124,8 @@ def _failure(error: BaseException) -> bytes:
 
 
 def _described(kind: str, text: str, trace: str = "") -> bytes:
-    sent = {"kind": kind, "text": text[:2000], "trace": trace[-16000:]}
+    # the launcher cuts to a quarter and a half of this, once no path of the box is in it
+    if len(trace) > 2 * _HALF:
+        trace = f"{trace[:_HALF]}\n...\n{trace[-_HALF:]}"
+    sent = {"kind": kind, "text": text[:_TEXT], "trace": trace}
     return b"E" + json.dumps(sent).encode()

@@ -27,14 +27,13 @@ _INODES = 10_000
 class Confines:
     """How a server confines every candidate; `limits` are those of one call.
 
-    full: namespaces and a private root are there. uid: the user to become, None to stay. scratch:
-    where a private directory is made without them. base: address space in bytes that a fork has
-    from the start. gpu: CUDA maps more addresses than there is memory, locks pages, and spins.
+    full: namespaces and a private root are there. uid: the user to become, None to stay. base:
+    address space in bytes that a fork has from the start. gpu: CUDA maps more addresses than
+    there is memory, locks pages, and spins.
     """
 
     full: bool
     uid: int | None
-    scratch: str
     base: int
     gpu: bool = False
 
@@ -56,14 +55,13 @@ def own_session(output: int, cgroups: Sequence[int], kept: set[int]) -> None:
         signal.signal(number, signal.SIG_DFL)
 
 
-def make_box(confines: Confines) -> str:
-    """The server's part before the fork: a directory for one candidate."""
+def make_box(confines: Confines, box: str) -> None:
+    """The server's part before the fork: a directory for one candidate, where there is none."""
     if confines.full:
-        return root.BOX
-    box = tempfile.mkdtemp(prefix=f"evolve-box-{os.getpid()}-", dir=confines.scratch)
+        return
+    os.mkdir(box, 0o700)
     if confines.uid is not None:
         os.chown(box, confines.uid, confines.uid)
-    return box
 
 
 def remove_box(confines: Confines, box: str) -> None:

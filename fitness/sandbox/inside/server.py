@@ -54,7 +54,7 @@ class _Server:
         self.control, self.cgroups = control, cgroups
         self.full = settings["level"] == "full"
         self.gpu = bool(settings["devices"])
-        self.scratch = settings["scratch"]
+        self.scratch, self.box = settings["scratch"], settings["box"]
         self.uid: int | None = None
         self.base = 0
         self.parts: list[str] = []
@@ -98,9 +98,10 @@ class _Server:
 
     def trial(self) -> str:
         """Confines a process that does nothing; "" or what the machine refused."""
-        pid, box, fault = self._fork(_TRIAL, os.open("/dev/null", os.O_WRONLY), ())
+        limits = {**_TRIAL, "box": self.box}
+        pid, fault = self._fork(limits, os.open("/dev/null", os.O_WRONLY), ())
         os.waitpid(pid, 0)
-        confinement.remove_box(self._confines(), box)
+        confinement.remove_box(self._confines(), self.box)
         return fault
 
     def warm(self) -> None:
@@ -129,11 +130,12 @@ class _Server:
         if message == b"kill":  # it crossed the end of the call before
             return True
         request, answer, output = fds
-        pid, box, fault = self._fork(json.loads(message), output, (request, answer))
+        limits = json.loads(message)
+        pid, fault = self._fork(limits, output, (request, answer))
         for fd in (request, answer):
             os.close(fd)
         there, status, seconds = self._wait(pid)
-        confinement.remove_box(self._confines(), box)
+        confinement.remove_box(self._confines(), limits["box"])
         told = {"fault": fault, "status": status, "seconds": seconds}
         if there:
             self.control.send(json.dumps(told).encode())
@@ -155,32 +157,30 @@ class _Server:
         _, status, usage = os.wait4(pid, 0)
         return there, status, usage.ru_utime + usage.ru_stime
 
-    def _fork(self, limits: Any, output: int, request: tuple[int, ...]) -> tuple[int, str, str]:
-        """The candidate, confined or ended; its box; what the machine refused."""
-        box = confinement.make_box(self._confines())
+    def _fork(self, limits: Any, output: int, request: tuple[int, ...]) -> tuple[int, str]:
+        """The candidate, confined or ended; what the machine refused."""
+        confinement.make_box(self._confines(), limits["box"])
         told, tell = os.pipe()
         if self.full:
             kernel.unshare(kernel.NEWPID)
         pid = os.fork()
         if not pid:
-            self._be_candidate(limits, output, request, tell, box)
+            self._be_candidate(limits, output, request, tell)
         if self.full:
             kernel.setns(self.namespace, kernel.NEWPID)
         os.close(tell)
         os.close(output)
         fault = os.read(told, MESSAGE).decode()
         os.close(told)
-        return pid, box, fault
+        return pid, fault
 
-    def _be_candidate(
-        self, limits: Any, output: int, request: tuple[int, ...], tell: int, box: str
-    ) -> None:
+    def _be_candidate(self, limits: Any, output: int, request: tuple[int, ...], tell: int) -> None:
         """The forked process, to its end."""
         code = 1
         try:
             try:
                 confinement.own_session(output, self.cgroups, {*self.kept, *request, tell})
-                confinement.confine(self._confines(), limits, box)
+                confinement.confine(self._confines(), limits, limits["box"])
             except OSError as error:
                 os.write(tell, (str(error) or "refused").encode())
                 os._exit(1)
@@ -192,7 +192,7 @@ class _Server:
             os._exit(code)
 
     def _confines(self) -> Confines:
-        return Confines(self.full, self.uid, self.scratch, self.base, self.gpu)
+        return Confines(self.full, self.uid, self.base, self.gpu)
 
 
 def _through_descriptors(kept: set[int]) -> None:

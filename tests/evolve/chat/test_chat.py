@@ -15,7 +15,7 @@ import pytest
 
 from evolve.chat import Cap, Charge, Chat, Message, Reply
 from evolve.chat.transcripts import NAME
-from evolve.errors import BudgetSpent, ChatError, ExperimentError
+from evolve.errors import BudgetSpent, ChatError, ChatForbidden, ExperimentError
 from tests.evolve.chat.server import Asked, Behaviour, FakeServer, HangUp, Raw, Refuse, Say, serve
 
 WHY = (Message("system", "Be short."), Message("user", "Why?"))
@@ -115,7 +115,7 @@ def test_a_replay_takes_all_from_the_record_and_sends_nothing(tmp_path: Path) ->
 
 def test_a_replay_fails_where_the_record_failed(tmp_path: Path) -> None:
     with serve(lambda number, asked: Refuse(404, "no such model")) as server:
-        with pytest.raises(ChatError, match="no such model"):
+        with pytest.raises(ChatForbidden, match="no such model"):
             chat(server, tmp_path).ask(WHY, sample=0)
         with pytest.raises(ChatError, match=r"It failed then: .*no such model"):
             Chat("fake", replay=tmp_path).ask(WHY, sample=0)
@@ -214,7 +214,7 @@ def test_the_key_leaks_nowhere(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) 
     monkeypatch.setenv("A_KEY", SECRET)
     with serve(lambda number, asked: Refuse(401, f"bad key {asked.authorization}")) as server:
         ours = chat(server, tmp_path, key="A_KEY")
-        with pytest.raises(ChatError, match=r"bad key Bearer \*\*\*") as caught:
+        with pytest.raises(ChatForbidden, match=r"bad key Bearer \*\*\*") as caught:
             ours.ask(WHY, sample=0)
     assert caught.value.__context__ is None, "openai's own error has the key in it"
     for shown in (str(caught.value), repr(ours), (tmp_path / NAME).read_text()):

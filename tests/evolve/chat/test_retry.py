@@ -15,7 +15,7 @@ from evolve.chat.protocol import Answer, Failure
 from evolve.chat.request import Message, Request
 from evolve.chat.retry import Manners, Tries, converse, delay
 from evolve.chat.transcripts import NAME
-from evolve.errors import BudgetSpent, ChatError
+from evolve.errors import BudgetSpent, ChatDeclined, ChatError, ChatForbidden
 
 REQUEST = Request("m", (Message("user", "Why?"),), 0.5, 100, 0)
 MOST = REQUEST.prompt_bound + 100
@@ -55,12 +55,17 @@ def test_failures_are_tried_again_and_told_of() -> None:
 
 def test_what_will_not_change_is_not_tried_again(tmp_path: Path) -> None:
     account = Account(tmp_path / NAME)
-    with pytest.raises(ChatError, match=r"the endpoint declined.*status 401; .* no such key"):
+    with pytest.raises(ChatForbidden, match=r"the endpoint declined.*status 401; .* no such key"):
         converse(REQUEST, account, tries([Failure("status 401", "no such key")]))
     found = account.recall(REQUEST.key)
     assert found is not None
     assert (found.reply, found.charged) == (None, 0)
     assert "no such key" in (found.error or "")
+
+
+def test_what_is_declined_once_need_not_be_the_next_time(tmp_path: Path) -> None:
+    with pytest.raises(ChatDeclined, match="status 400"):
+        converse(REQUEST, Account(tmp_path / NAME), tries([Failure("status 400", "too long")]))
 
 
 def test_three_replies_without_an_answer_are_enough() -> None:

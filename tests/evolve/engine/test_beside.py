@@ -16,8 +16,9 @@ import evolve
 from evolve import Experiment, Genetic, Needs, Record, Steady
 from evolve.engine.beside import Beside
 from evolve.engine.run import conduct
+from evolve.engine.surroundings import MODEL
 from evolve.engine.workers import InProcess, Variation, Workers, sent
-from evolve.errors import BudgetSpent, Infertile
+from evolve.errors import BudgetSpent, ExperimentError, Infertile, IsolationError
 from evolve.genomes.vector import Vector
 from evolve.variation import Offspring
 from operators.selection import Tournament, Truncation
@@ -134,11 +135,57 @@ def test_a_spent_budget_stops_the_run_and_a_raised_one_goes_on(tmp_path: Path) -
     run = conduct(asking(30, Asking(cap=3)), tmp_path / "run", watcher=Words())
     assert 7 <= len(run.records) < 30
     assert "finished" not in run.facts
-    assert run.outcomes["spent"] >= 1
+    assert run.outcomes["halted"] >= 1
     assert any("3 questions were asked" in words for words in Words.said)
     more = conduct(asking(30), tmp_path / "run", resume=True)
     assert more.digest == whole.digest
     assert "finished" in more.facts
+
+
+@dataclass(frozen=True)
+class Locked:
+    """Scores while its door is open; a machine that is not as required says `Halt`."""
+
+    door: Path
+    batch: int = 1
+    objectives: tuple[evolve.Objective, ...] = (evolve.Objective("first"),)
+    rungs: tuple[int, ...] = (1,)
+
+    @property
+    def needs(self) -> Needs:
+        return Needs(batch=self.batch)
+
+    def evaluate(self, genomes: Sequence[Vector], rung: int, seed: int) -> list[evolve.Score]:
+        if not self.door.exists() and genomes[0].values[0] < 0.5:
+            raise IsolationError("this machine isolates too little")
+        return [evolve.Score((float(genome.values[0]),)) for genome in genomes]
+
+
+@pytest.mark.parametrize("batch", [1, 2])
+def test_a_machine_that_is_not_as_required_stops_the_run_and_fails_no_genome(
+    tmp_path: Path, batch: int
+) -> None:
+    experiment = replace(asking(20), fitness=Locked(tmp_path / "door", batch))
+    run = conduct(experiment, tmp_path / "run")
+    assert len(run.records) < 20
+    assert run.outcomes["halted" if batch == 1 else "halted in a batch"] >= 1
+    assert all(record.score.error is None for record in run.records)
+    (tmp_path / "door").touch()
+    more = conduct(experiment, tmp_path / "run", resume=True)
+    assert len(more.records) == 20
+    assert all(record.score.error is None for record in more.records)
+    assert more.digest == evolve.run(experiment, tmp_path / "whole").digest
+
+
+def test_a_resume_without_the_model_that_it_had_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(MODEL, "qwen")
+    conduct(asking(12, Asking(cap=1)), tmp_path / "run")
+    monkeypatch.delenv(MODEL)
+    with pytest.raises(ExperimentError, match="the language model qwen, and there is none"):
+        conduct(asking(12), tmp_path / "run", resume=True)
+    assert len(conduct(asking(12), tmp_path / "run", resume=True, accept_changes=True).records)
 
 
 def test_a_refusal_leaves_a_copy_and_its_reason(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ def bare(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_what_is_asked_for_is_set_and_told() -> None:
-    surround({MODEL: "qwen", MAX_TOKENS: 5_000, ISOLATION: None})
+    surround({MODEL: "qwen", MAX_TOKENS: 5_000})
     assert os.environ[MODEL] == "qwen"
     assert surroundings() == {MODEL: "qwen", MAX_TOKENS: "5000"}
 
@@ -29,12 +29,14 @@ def test_a_resume_has_what_the_run_had_unless_told_otherwise() -> None:
     assert os.environ["PATH"] == path
 
 
-def test_the_environment_is_stronger_than_the_run() -> None:
+def test_the_run_is_stronger_than_the_environment() -> None:
     os.environ[MODEL] = "llama"
-    surround({}, {MODEL: "qwen"})
-    assert surroundings() == {MODEL: "llama"}
+    os.environ[ISOLATION] = "plain"
+    surround({}, {ISOLATION: "full"})
+    assert surroundings() == {ISOLATION: "full"}
 
 
-def test_a_run_of_before_has_none() -> None:
+def test_a_new_run_takes_the_environment() -> None:
+    os.environ[MODEL] = "llama"
     surround({}, None)
-    assert surroundings() == {}
+    assert surroundings() == {MODEL: "llama"}

@@ -26,7 +26,7 @@ RECORDS = [
         "code",
         {"tokens_in": 50, "tokens_out": 5, "estimated": True, "repaired": "no such text"},
     ),
-    record(3, "code", {"copied": "code failed: infertile"}),
+    record(3, "code", {"copied": "code failed: infertile", "tokens_in": 9, "tokens_out": 1}),
     record(4, "thought", {"tokens_in": 7, "tokens_out": 8, "principle": "wider is better"}),
     record(5, "literals", {"change": "3 -> 4"}),
 ]
@@ -35,7 +35,7 @@ RECORDS = [
 def test_tokens_repairs_and_copies_are_summed_by_operator() -> None:
     assert spending(RECORDS) == {
         "code": {
-            "births": 2, "tokens in": 150, "tokens out": 25, "estimated": 1, "repaired": 1,
+            "births": 3, "tokens in": 159, "tokens out": 26, "estimated": 1, "repaired": 1,
             "refused": 1,
         },
         "thought": {

@@ -67,6 +67,16 @@ def test_an_error_is_described_and_bounded() -> None:
     assert "\x1b" not in found.text
 
 
+def test_an_error_is_cut_after_its_paths_are_replaced() -> None:
+    found = []
+    for box in ("/scratch/evolve-box-7-0f", "/scratch/evolve-box-12345-0f"):
+        told = {"kind": "exception", "text": f"{box} " * 400, "trace": f"{box}/m.py\n" * 2000}
+        found.append(read(b"E" + json.dumps(told).encode(), MOST, (box,)))
+    assert found[0] == found[1]
+    assert isinstance(found[0], Failed)
+    assert found[0].text == "/box " * 400
+
+
 @pytest.mark.parametrize(
     "data",
     [

@@ -16,6 +16,7 @@ from fitness.sandbox.call import Call, Limits
 from fitness.sandbox.exchange import Exchange, judged
 
 END = {"fault": "", "status": 0, "seconds": 0.1}
+BOX = "/scratch/evolve-box-7-0f"
 LIMITS = Limits(seconds=5, answer_bytes=1 << 20)
 Serve = Callable[[socket.socket, int, int], None]
 
@@ -34,7 +35,7 @@ def outcome(serve: Serve, limits: Limits = LIMITS, starved: bool = False) -> tup
 
     thread = threading.Thread(target=work)
     thread.start()
-    exchange = Exchange(ours, Call({"m.py": ""}, "m:f", limits=limits))
+    exchange = Exchange(ours, Call({"m.py": ""}, "m:f", limits=limits), BOX)
     told = exchange.conclude()
     ours.close()
     thread.join()
@@ -53,6 +54,13 @@ def test_a_value_and_an_error() -> None:
     assert outcome(saying(b"J[1, null]")) == ([1, None], None, "")
     failed = b'E{"kind": "exception", "text": "E: no", "trace": "line"}'
     assert outcome(saying(failed)) == (None, "exception: E: no", "line")
+
+
+def test_the_directory_of_the_candidate_has_one_name() -> None:
+    told = {"kind": "exception", "text": f"E: {BOX}/a", "trace": f"File {BOX}/m.py"}
+    failed = b"E" + json.dumps(told).encode()
+    assert outcome(saying(failed)) == (None, "exception: E: /box/a", "File /box/m.py")
+    assert outcome(saying(b"J" + json.dumps(BOX).encode()))[0] == BOX  # a value is as it was
 
 
 @pytest.mark.parametrize(

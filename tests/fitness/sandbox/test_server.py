@@ -69,6 +69,26 @@ def test_an_exception_names_its_file_and_line(full: Server) -> None:
     assert 'm.py", line 1' in broken.trace
 
 
+@pytest.mark.parametrize("column", ["full (root)", "root without namespaces", "plain user"])
+def test_the_same_call_says_the_same_at_every_level(column: str, servers: Servers) -> None:
+    body = """import os, tempfile, warnings
+def f():
+    warnings.warn("careful")
+    print(os.getcwd(), tempfile.gettempdir())
+    open(os.path.join(os.getcwd(), "nothing"))
+"""
+    first, second = (asked(servers(column), body) for _ in range(2))
+    said = (first.error, first.trace, first.output)
+    assert said == (second.error, second.trace, second.output)
+    assert said[0] == (
+        "exception: FileNotFoundError: [Errno 2] No such file or directory: '/box/nothing'"
+    )
+    assert 'File "/box/m.py", line 5, in f' in first.trace
+    assert first.output.splitlines()[0] == "/box/m.py:3: UserWarning: careful"
+    assert "/box /box" in first.output
+    assert "evolve-box" not in "".join(map(str, said))
+
+
 def test_what_it_printed_and_how_it_crashed(full: Server) -> None:
     body = "import ctypes, os\ndef f():\n    os.write(2, b'before')\n    ctypes.string_at(0)\n"
     answer = asked(full, body)

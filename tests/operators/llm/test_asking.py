@@ -5,7 +5,13 @@ from pathlib import Path
 import pytest
 
 from evolve.chat import Cap, Chat
-from evolve.errors import BudgetSpent, ChatError, ExperimentError, GenomeError, Infertile
+from evolve.errors import (
+    BudgetSpent,
+    ChatForbidden,
+    ExperimentError,
+    GenomeError,
+    Infertile,
+)
 from evolve.genomes.vector import Box, Vector
 from operators.llm.asking import check, conceived, taught
 from operators.llm.wording import Draw
@@ -54,7 +60,7 @@ def test_refused_twice_is_infertile_with_both_reasons() -> None:
 
 
 def test_what_the_chat_raises_goes_on() -> None:
-    with serve(lambda n, asked: Refuse(401)) as server, pytest.raises(ChatError):
+    with serve(lambda n, asked: Refuse(401)) as server, pytest.raises(ChatForbidden):
         conceived(talk(server), "which?", number, DRAW, {})
     with serve("3") as server:
         poor = Chat("fake", base_url=server.base_url, cap=Cap(tokens=5))

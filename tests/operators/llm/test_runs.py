@@ -134,7 +134,7 @@ def test_the_cap_ends_the_run_cleanly_and_is_never_passed(
         run = conduct(loaded, tmp_path / "run")
         assert 1 < len(run.records) < 30
         assert "finished" not in run.facts
-        assert run.outcomes["spent"] >= 1
+        assert run.outcomes["halted"] >= 1
         assert 0 < server.reported <= 8_000
         before = server.count
         monkeypatch.setenv(MAX_TOKENS, "10000000")
