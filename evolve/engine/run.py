@@ -253,8 +253,8 @@ def _same(now: Mapping[str, Json], ledger: Ledger, accept: bool) -> None:
     if bool(models[0]) != bool(models[1]) and not accept:
         raise ExperimentError(
             f"The run in {ledger.folder} was begun with the language model "
-            f"{models[0] or 'none'}, and there is {models[1] or 'none'} now: its operators would be others. Give the same "
-            "(--llm-model), or resume with --accept-changes."
+            f"{models[0] or 'none'}, and there is {models[1] or 'none'} now: its operators would "
+            "be others. Give the same (--llm-model), or resume with --accept-changes."
         )
     known = now["code_sha256"] is not None  # begun or resumed from Python, there is no file
     if known and now["code_sha256"] != then["code_sha256"] and not accept:

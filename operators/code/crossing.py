@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import libcst as cst
 import numpy as np
 
-from evolve.errors import GenomeError, Infertile
+from evolve.errors import Infertile
 from evolve.genomes.program.normal import normalised
 from evolve.genomes.program.program import Program
 from evolve.score import Needs, Record
@@ -19,7 +19,7 @@ from operators.code.chains import Container, containers, elements
 from operators.code.layers import widths
 from operators.code.mutator import Edit, applied, born, fitted, programs, sound
 from operators.code.tree import argument, code, exchanged, kind, whole, with_argument
-from operators.code.view import View, views
+from operators.code.view import View, readable, views
 
 _TRIES = 12
 
@@ -47,7 +47,8 @@ class RegionCrossover:
         n = int(rng.integers(1, len(other)))
         taken = sorted(rng.choice(len(other), n, replace=False).tolist())
         texts = {other[i]: second.regions[other[i]] for i in taken}
-        return born(first, texts, f"{', '.join(texts)} of the second parent")
+        with readable(self.name):
+            return born(first, texts, f"{', '.join(texts)} of the second parent")
 
 
 @dataclass(frozen=True)
@@ -64,12 +65,13 @@ class LayerCrossover:
         """Raises `Infertile` if no cut gives layers that fit."""
         first, second = _mates(parents, self.name)
         other = differing(first, second)
-        pairs = [
-            (ours, theirs, a, b)
-            for ours, theirs in zip(_views(first, other), _views(second, other))
-            for a, b in zip(_outer(ours), _outer(theirs))
-            if type(a) is type(b) and _understood(a, ours) and _understood(b, theirs)
-        ]
+        with readable(self.name):
+            pairs = [
+                (ours, theirs, a, b)
+                for ours, theirs in zip(_views(first, other), _views(second, other))
+                for a, b in zip(_outer(ours), _outer(theirs))
+                if type(a) is type(b) and _understood(a, ours) and _understood(b, theirs)
+            ]
         if not pairs:
             raise Infertile(f"{self.name}: the parents have no two unlike Sequentials to cross.")
         reason = ""
@@ -78,10 +80,11 @@ class LayerCrossover:
             i = int(rng.integers(1, len(elements(a))))
             j = int(rng.integers(1, len(elements(b))))
             try:
-                new, notes = fitted(ours, applied(ours, _crossed(ours, theirs, a, b, i, j)))
-                told = f"layers 1 to {i} of the first parent, from {j + 1} of the second"
-                child = born(first, {ours.name: new.code}, "; ".join([told, *notes]))
-            except (Infertile, GenomeError) as error:
+                with readable(self.name):
+                    new, notes = fitted(ours, applied(ours, _crossed(ours, theirs, a, b, i, j)))
+                    told = f"layers 1 to {i} of the first parent, from {j + 1} of the second"
+                    child = born(first, {ours.name: new.code}, "; ".join([told, *notes]))
+            except Infertile as error:
                 reason = str(error)
                 continue
             if child.genome.normal != second.normal:

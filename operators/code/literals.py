@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from fractions import Fraction
 
 import libcst as cst
 import numpy as np
 
+from evolve.errors import Infertile
 from operators.code.layers import ADAPTIVE, POOLS, SHAPED
 from operators.code.mutator import Edit, Mutator, Site, edit
 from operators.code.tree import code, expression, kind
@@ -62,6 +64,8 @@ def _scaled(node: cst.Float, view: View) -> Site:
             new = 1 - (1 - old) * step
         if old < 1 and not 0 < new < 1:
             new = (old + 1) / 2 if new >= 1 else old / 2
+        if not math.isfinite(new):
+            raise Infertile(f"{node.value} times {step:.3g} is no number that can be written.")
         return _to(node, _rounded(new, old), view)
 
     return site
@@ -70,8 +74,9 @@ def _scaled(node: cst.Float, view: View) -> Site:
 def _stepped(node: cst.Integer, view: View) -> Site:
     def site(rng: np.random.Generator) -> Edit:
         old = int(node.value)
-        choices = {old - 1, old + 1, old // 2, old * 2, round(old * 1.5)} - {0, old, -1}
-        return _to(node, int(rng.choice(sorted(choices))), view)
+        half = round(Fraction(3 * old, 2))  # no float: there is none for 10**309
+        choices = sorted({old - 1, old + 1, old // 2, old * 2, half} - {0, old, -1})
+        return _to(node, choices[rng.integers(len(choices))], view)
 
     return site
 

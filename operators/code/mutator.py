@@ -15,14 +15,14 @@ from typing import TypeAlias
 import libcst as cst
 import numpy as np
 
-from evolve.errors import ExperimentError, GenomeError, Infertile
+from evolve.errors import ExperimentError, Infertile
 from evolve.genomes.program.program import Program
 from evolve.score import Needs, Record
 from evolve.variation import Offspring
 from operators.code.chains import Step, chains
 from operators.code.flow import Ends, Walk, ends, mended
 from operators.code.tree import exchanged
-from operators.code.view import View, views
+from operators.code.view import View, readable, views
 
 TRIES = 12  # sites whose edits fail before an operator gives up
 
@@ -59,17 +59,19 @@ class Mutator:
     ) -> Offspring[Program]:
         """Raises `Infertile` if no site gives a child."""
         (parent,) = programs(parents, self.arity, self.name)
-        places = [(view, site) for view in views(parent) for site in self.sites(view)]
+        with readable(self.name):
+            places = [(view, site) for view in views(parent) for site in self.sites(view)]
         if not places:
             raise Infertile(f"{self.name} finds nothing to change in {', '.join(parent.regions)}.")
         reason = ""
         for i in rng.permutation(len(places))[:TRIES].tolist():
             view, site = places[i]
             try:
-                found = site(rng)
-                new, notes = fitted(view, applied(view, found))
-                return born(parent, {view.name: new.code}, "; ".join([found.change, *notes]))
-            except (Infertile, GenomeError) as error:
+                with readable(self.name):
+                    found = site(rng)
+                    new, notes = fitted(view, applied(view, found))
+                    return born(parent, {view.name: new.code}, "; ".join([found.change, *notes]))
+            except Infertile as error:
                 reason = str(error)
         raise Infertile(f"{self.name} tried {min(TRIES, len(places))} sites; the last: {reason}")
 

@@ -117,7 +117,8 @@ def number(node: cst.CSTNode | None, names: Mapping[str, Number]) -> Number | No
         return int(node.value)
     if node is None or not isinstance(node, cst.BaseExpression):
         return None
-    return evaluated(ast.parse(code(node).strip(), mode="eval").body, names)
+    text = f"({code(node)})"  # an argument may go over lines
+    return evaluated(ast.parse(text, mode="eval").body, names)
 
 
 def evaluated(node: ast.expr, names: Mapping[str, Number]) -> Number | None:

@@ -5,12 +5,14 @@ from __future__ import annotations
 
 import ast
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
 
 import libcst as cst
 
+from evolve.errors import GenomeError, Infertile
 from evolve.genomes.program.program import Program
 from operators.code.tree import Number, evaluated
 
@@ -81,6 +83,20 @@ class View:
     def at(self, module: cst.Module) -> View:
         """The same region with another text."""
         return replace(self, module=module)
+
+
+@contextmanager
+def readable(operator: str) -> Iterator[None]:
+    """`Infertile` instead of what evolved text can raise where it is read and rewritten: it is
+    Python for the interpreter, but `(x): int = 1` is none for libcst, and 10**4299 has no double
+    that can be written. A search must outlive that."""
+    try:
+        yield
+    except GenomeError as error:
+        raise Infertile(str(error)) from error
+    except (cst.ParserSyntaxError, SyntaxError, RecursionError, ArithmeticError, ValueError) as e:
+        said = " ".join(str(e).split())[:200]
+        raise Infertile(f"{operator} cannot work on this text: {type(e).__name__}: {said}") from e
 
 
 def views(program: Program) -> list[View]:

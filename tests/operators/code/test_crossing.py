@@ -103,3 +103,10 @@ def test_what_cannot_be_crossed() -> None:
     for operator in (LayerCrossover(), RegionCrossover()):
         with pytest.raises(Infertile, match="protected parts differ"):
             operator.vary([record(start), record(Program(files))], rng)
+
+
+def test_a_text_that_libcst_cannot_read_is_infertile() -> None:
+    odd = program(OTHER.replace("width = 12", "(width): int = 12"))
+    for parents in ([odd, program(SEQUENTIAL)], [program(SEQUENTIAL), odd]):
+        with pytest.raises(Infertile, match="layers cannot work on this text: ParserSyntaxError"):
+            LayerCrossover().vary([record(each) for each in parents], np.random.default_rng(0))

@@ -53,3 +53,16 @@ def test_rounding_leaves_another_number_on_the_same_side_of_one() -> None:
     assert _rounded(0.99999, 0.9) == 0.99999
     assert _rounded(0.20004, 0.2) == 0.20004
     assert re.fullmatch(r"1e-05", repr(_rounded(1e-5, 2e-5)))
+
+
+def test_numbers_beyond_the_doubles_step_too() -> None:
+    text = f"def build(x):\n    return [1{'0' * 309} for _ in x]\n"
+    assert {old for old, _ in moves(text)} >= {f"1{'0' * 309}"}
+    assert {new for _, new in moves(text)} >= {f"15{'0' * 308}", f"2{'0' * 309}"}
+
+
+def test_no_number_grows_to_infinity() -> None:
+    text = "def build(x):\n    return [1.7e308, x]\n"
+    assert {new for old, new in moves(text) if old == "1.7e308"}
+    assert "inf" not in {new for _, new in moves(text)}
+    assert "inf" not in {new for _, new in moves(text.replace("1.7e308", "1e400"))}

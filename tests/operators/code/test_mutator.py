@@ -7,11 +7,12 @@ import torch
 
 from evolve.errors import ExperimentError, GenomeError, Infertile
 from evolve.genomes.program.program import Program
-from operators.code import Mutator, mutators
+from operators.code import Mutator, blocks, literals, mutators
 from operators.code.mutator import Edit, Site, applied, born, edit
+from operators.code.tree import expression
 from operators.code.view import View, views
 from tests.operators.code.children import Children
-from tests.operators.code.starts import NETWORKS, program, record, whole_function
+from tests.operators.code.starts import NETWORKS, SEQUENTIAL, program, record, whole_function
 
 
 class TestMutator(Children):
@@ -102,3 +103,39 @@ def test_other_sites_are_tried_when_one_fails() -> None:
     for seed in range(4):
         child = Mutator("once", _once).vary(parents, np.random.default_rng(seed))
         assert "7.0" in child.genome.normal["net.py"]
+
+
+def test_a_text_that_libcst_cannot_read_is_infertile() -> None:
+    odd = record(program("def build():\n    (width): int = 1\n    return nn.Linear(width, 10)\n"))
+    for operator in mutators():
+        with pytest.raises(Infertile, match=f"{operator.name} cannot work .* ParserSyntaxError"):
+            operator.vary([odd], np.random.default_rng(0))
+
+
+def test_an_edit_that_cannot_be_written_is_infertile() -> None:
+    def sites(view: View) -> list[Site]:
+        def site(rng: np.random.Generator) -> Edit:
+            return edit(view.nodes[0], expression(10**5000), "")
+
+        return [site]
+
+    with pytest.raises(Infertile, match=r"tried 4 sites; the last: long .* ValueError"):
+        Mutator("long", sites).vary([record(program())], np.random.default_rng(0))
+
+
+_NESTED = {
+    "choices": "x = " + "a if b else " * 55 + "c",
+    "elifs": "if a:\n        b\n" + "    elif a:\n        b\n" * 55,
+    "strings": "x = (" + "'a'\n" * 55 + "    )",
+    "subscripts": "if a:\n        b\n    else:\n        " + "a[" * 55 + "1" + "]" * 55,
+    "import": "import a" + ".a" * 55,
+    "brackets": "x = " + "(" * 195 + "a" + ")" * 195,
+}
+
+
+@pytest.mark.parametrize("kind", _NESTED)
+def test_what_a_program_may_nest_the_mutators_bear(kind: str) -> None:
+    text = SEQUENTIAL.replace("():\n", f"():\n    {_NESTED[kind]}\n", 1)
+    parent, rng = record(program(text)), np.random.default_rng(0)
+    for operator in (literals(), blocks()):
+        assert operator.vary([parent], rng).genome.protected == parent.genome.protected

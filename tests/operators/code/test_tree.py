@@ -93,3 +93,8 @@ def test_nodes_are_exchanged_by_identity() -> None:
     assign = line.body[0]
     assert isinstance(assign, cst.Assign)
     assert exchanged(module, {assign.value: expression(2)}).code == "a = f(1)\nb = 2\n"
+
+
+def test_a_number_may_go_over_lines() -> None:
+    (arg,) = call("f(2 *  # twice\n  3)").args
+    assert number(arg.value, {}) == 6

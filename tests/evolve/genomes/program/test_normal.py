@@ -8,7 +8,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from evolve.errors import GenomeError
-from evolve.genomes.program.normal import LARGEST, check_characters, normalised, parsed
+from evolve.genomes.program.normal import (
+    LARGEST,
+    LEVELS,
+    PATTERNS,
+    check_characters,
+    normalised,
+    parsed,
+)
 
 PLAIN = """
 import math
@@ -100,6 +107,10 @@ def test_what_is_no_python_is_said_with_its_line() -> None:
         "a" + ".b" * 40_000,
         "+".join(["1"] * 30_000),
         "lambda: " * 3_000 + "1",
+        "x = a" + " and a" * 8_000,
+        "import a" + ".a" * 10_000,
+        "x = (" + "'a'\n" * 40_000 + ")",
+        "x = f" + "()" * 40_000,
         "(" * 5_000,
         "x = 0x" + "f" * 100_000,
         "x = " + "1" * 5_000,
@@ -108,6 +119,52 @@ def test_what_is_no_python_is_said_with_its_line() -> None:
 def test_what_the_parser_cannot_bear_is_refused(bomb: str) -> None:
     with pytest.raises(GenomeError):
         normalised(bomb)
+
+
+def _deep(n: int) -> dict[str, str]:
+    """Chains and nestings of n levels, each at its line 1 or within what begins there."""
+    return {
+        "ands": "x = a" + " and a" * n,
+        "sum": "x = a" + " + a" * n,
+        "minus": "x = " + "-" * n + "a",
+        "dots": "x = a" + ".b" * n,
+        "calls": "x = f" + "()" * n,
+        "choices": "x = " + "a if b else " * n + "c",
+        "lambdas": "x = " + "lambda: " * n + "a",
+        "elifs": "if a:\n    b\n" + "elif a:\n    b\n" * n,
+        "strings": "x = (" + "'ä'\n" * (n + 1) + ")",
+        "strings after lines": "x = '''a\nä''', (" + "b'a' " * (n + 1) + ")",
+        "strings after umlauts": "ä = 'ä', (" + "f'{a}' # more\n" * (n + 1) + ")",
+        "loops": "x = [a" + " for a in b" * n + "]",
+        "import": "import a" + ".a" * n,
+        "from": "from a" + ".a" * n + " import b",
+        "lists": "x = " + "[" * n + "]" * n,
+        "subscripts": "x = " + "a[" * n + "b" + "]" * n,
+        "blocks": "".join(" " * i + "if a:\n" for i in range(n)) + " " * n + "b",
+    }
+
+
+@pytest.mark.parametrize("kind", _deep(1))
+def test_chains_and_nestings_have_an_end(kind: str) -> None:
+    assert normalised(_deep(LEVELS - 8)[kind])
+    with pytest.raises(GenomeError, match=r"net.py has \d+ or more levels .* at most 64"):
+        normalised(_deep(LEVELS + 1)[kind], "net.py")
+
+
+def test_width_is_no_depth() -> None:
+    rows = ", ".join(["-1.0 - 2.0"] * 2_000)
+    assert normalised(f"x = [{rows}]\ny = a{' < a' * 500}\n" + "z = 'a' 'b'\n" * 500)
+    assert normalised("x = {" + "'a': 'b', " * 500 + "}\n" + "'loose'\n" * 500 + "z = 1\n")
+
+
+@pytest.mark.parametrize(("left", "right"), ["[]", "()", ("{1: ", "}"), ("A(", ")")])
+def test_brackets_of_a_pattern_have_an_end(left: str, right: str) -> None:
+    def text(n: int) -> str:
+        return f"match x:\n    case {left * n}y{right * n}:\n        z = {'[' * 20}{']' * 20}\n"
+
+    assert normalised(text(PATTERNS))
+    with pytest.raises(GenomeError, match=r"net.py has more than 5 brackets .* `case` at line 2"):
+        normalised(text(PATTERNS + 1), "net.py")
 
 
 def test_a_file_has_an_end() -> None:
