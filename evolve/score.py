@@ -24,8 +24,9 @@ G_contra = TypeVar("G_contra", bound=Genome, contravariant=True)
 class Objective:
     """One thing to make small (or large, with `maximise`); `unit` is for people.
 
-    `log`: differences count as ratios, for sizes over magnitudes. Values must be above 0;
-    selection, mating and the knee see logarithms, everyone else the values.
+    `log`: differences count as ratios, for sizes over magnitudes. Values must be above 0; a
+    population's selection and mating, and the knee, see logarithms; races, islands and everyone
+    else see the values.
     """
 
     name: str

@@ -12,17 +12,15 @@ from pathlib import Path
 
 import torch
 
-from evolve import Experiment, Final, Genetic, Steady
+from evolve import Experiment, Final, Genetic
 from evolve.errors import ExperimentError
 from evolve.export.program import ProgramExporter
 from evolve.genomes.program.program import Program
-from evolve.search.credit import Bandit
 from experiments.material.cifar10 import cifar10
 from experiments.material.images import scored_on
-from experiments.mutators import ONCE, code_operators, shares
-from fitness.harness import Bounds, Classification, check_start
+from experiments.mutators import ONCE, code_operators, front_search
+from fitness.harness import Bounds, Classification
 from fitness.sandbox import Limits
-from operators.selection import NSGA2, Tournament
 
 if not torch.cuda.is_available():  # before 139 MB are fetched
     raise ExperimentError(
@@ -48,17 +46,7 @@ validation = Classification(
 def search() -> Genetic[Program]:
     """NSGA-II from one start program, which must work."""
     operators = code_operators(validation.objectives, TASK, start)
-    return Genetic(
-        founders=[check_start(start, validation)],
-        operators=operators,
-        selection=NSGA2(),
-        mating=Tournament(),
-        objectives=validation.objectives,
-        size=20,
-        pace=Steady(window=4),
-        weights=shares(operators),
-        bandit=Bandit(),
-    )
+    return front_search(start, validation, operators, window=4)
 
 
 experiment = Experiment(

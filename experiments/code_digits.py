@@ -15,20 +15,18 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TypeAlias
 
-from evolve import Experiment, Final, Free, Genetic, Steady
+from evolve import Experiment, Final, Free
 from evolve.export.program import ProgramExporter
 from evolve.genomes.program.program import Program
-from evolve.search.credit import Bandit
 from evolve.search.protocol import Search
 from evolve.variation import Operator
 from experiments.material.digits import digits
 from experiments.material.images import scored_on
-from experiments.mutators import ONCE, built_in, code_operators, shares
+from experiments.mutators import ONCE, built_in, code_operators, front_search, shares
 from experiments.unselected import Unselected
 from fitness.harness import Bounds, Classification, check_start
 from fitness.sandbox import Limits
 from operators.code import Fresh
-from operators.selection import NSGA2, Tournament
 
 Operators: TypeAlias = "list[Operator[Program]]"
 
@@ -54,17 +52,7 @@ test = replace(validation, data=scored_on(digits(), "test"))
 
 def selected(operators: Operators) -> Search[Program]:
     """NSGA-II: the front, widely spread, has the children; operators by their credit."""
-    return Genetic(
-        founders=[check_start(start, validation)],
-        operators=operators,
-        selection=NSGA2(),
-        mating=Tournament(),
-        objectives=validation.objectives,
-        size=SIZE,
-        pace=Steady(window=WINDOW),
-        weights=shares(operators),
-        bandit=Bandit(),
-    )
+    return front_search(start, validation, operators, size=SIZE, window=WINDOW)
 
 
 def from_start(operators: Operators) -> Search[Program]:

@@ -10,16 +10,14 @@ published. The pictures are fetched at the first run (31 MB).
 from dataclasses import replace
 from pathlib import Path
 
-from evolve import Experiment, Final, Genetic, Steady
+from evolve import Experiment, Final, Genetic
 from evolve.export.program import ProgramExporter
 from evolve.genomes.program.program import Program
-from evolve.search.credit import Bandit
 from experiments.material.fashion import fashion
 from experiments.material.images import scored_on
-from experiments.mutators import ONCE, code_operators, shares
-from fitness.harness import Bounds, Classification, check_start
+from experiments.mutators import ONCE, code_operators, front_search
+from fitness.harness import Bounds, Classification
 from fitness.sandbox import Limits
-from operators.selection import NSGA2, Tournament
 
 TASK = (
     "It defines and trains a small network that tells ten kinds of clothes apart on pictures of "
@@ -40,17 +38,7 @@ validation = Classification(
 def search() -> Genetic[Program]:
     """NSGA-II from one start program, which must work."""
     operators = code_operators(validation.objectives, TASK, start)
-    return Genetic(
-        founders=[check_start(start, validation)],
-        operators=operators,
-        selection=NSGA2(),
-        mating=Tournament(),
-        objectives=validation.objectives,
-        size=20,
-        pace=Steady(window=8),
-        weights=shares(operators),
-        bandit=Bandit(),
-    )
+    return front_search(start, validation, operators)
 
 
 experiment = Experiment(

@@ -1,18 +1,22 @@
-"""The operators on program source that this machine has: built-in ones, and a model's with a key.
+"""The operators on program source that this machine has, and the search that mixes them.
 
-Knows no program.
+Built-in ones, and a model's with a key. Knows no program.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
+from evolve import Genetic, Steady
 from evolve.chat import Chat
 from evolve.failure import Policy
 from evolve.genomes.program.program import Program
 from evolve.score import Objective
+from evolve.search.credit import Bandit
 from evolve.variation import Operator
+from fitness.harness import Classification, check_start
 from operators.code import WEIGHTS, RegionCrossover, crossovers, literals, mutators
+from operators.selection import NSGA2, Tournament
 
 # The same code fails again, and an answer that was refused has been repaired once already.
 ONCE = Policy(exception=1, timeout=1, out_of_memory=1, infertile=1)
@@ -45,3 +49,26 @@ def code_operators(
 def shares(operators: Sequence[Operator[Program]]) -> list[float]:
     """The shares of births that they begin with; 1 is usual."""
     return [WEIGHTS.get(operator.name, 1.0) for operator in operators]
+
+
+def front_search(
+    start: Program,
+    fitness: Classification,
+    operators: Sequence[Operator[Program]],
+    *,
+    size: int = 20,
+    window: int = 8,
+) -> Genetic[Program]:
+    """NSGA-II from one start program, which must work: the front, widely spread, has the
+    children, and operators have births by their credit. Raises `FitnessError` for the start."""
+    return Genetic(
+        founders=[check_start(start, fitness)],
+        operators=operators,
+        selection=NSGA2(),
+        mating=Tournament(),
+        objectives=fitness.objectives,
+        size=size,
+        pace=Steady(window=window),
+        weights=shares(operators),
+        bandit=Bandit(),
+    )

@@ -1,6 +1,7 @@
 """What waits for a server runs in threads beside the driver; the rest goes to the workers inside.
 
-So a slow or stalled language model holds no worker up. Threads are daemons: a driver that ends
+So a slow or stalled language model holds no worker up, as long as the search's window has other
+births: in ordered mode those a window later wait for it. Threads are daemons: a driver that ends
 does not wait for them, and what they were asked for is planned in the ledger. They are held to no
 limit of ours: an operator that waits keeps its own time. Knows no loop and no Ray.
 """
