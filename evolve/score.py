@@ -136,6 +136,24 @@ class Foretelling(Protocol):
         ...
 
 
+@runtime_checkable
+class Nested(Protocol[G_contra]):
+    """A fitness whose rung holds the samples of the rung below, and more. Optional.
+
+    The engine then hands it what a promoted genome scored there, so that no sample is scored
+    twice.
+    """
+
+    def extend(
+        self, genomes: Sequence[G_contra], known: Sequence[Score | None], rung: int, seed: int
+    ) -> list[Score]:
+        """What `evaluate` gives, values and samples bit for bit; metrics of work count this call.
+
+        `known[i]` is the score of genome i at `rung` - 1, without heritage and notes, or None.
+        """
+        ...
+
+
 def needs_at(fitness: Fitness[Any], rung: int) -> Needs:
     """What an evaluation at `rung` asks of a worker."""
     needs = fitness.needs

@@ -23,6 +23,7 @@ from evolve.genome import Genome
 from evolve.genomes.checkpoint import local
 from evolve.score import Needs, Objective, Score
 from fitness.expressed import attempt
+from fitness.nested import both, extended
 
 if TYPE_CHECKING:
     import torch
@@ -98,23 +99,54 @@ class LanguageLoss:
 
     def evaluate(self, genomes: Sequence[Genome], rung: int, seed: int) -> list[Score]:
         """One score a genome, whatever the seed."""
-        return [attempt(partial(self._of, genome, rung), self.objectives) for genome in genomes]
+        return self._each(genomes, slice(self.rungs[rung]))
 
-    def _of(self, genome: Genome, rung: int) -> Score:
-        return self.score_expressed(genome.express(), rung, 0)
+    def extend(
+        self, genomes: Sequence[Genome], known: Sequence[Score | None], rung: int, seed: int
+    ) -> list[Score]:
+        """As `evaluate`, without scoring again what a genome scored at the rung below.
+
+        Everything is scored where that ends within a `batch_size`.
+        """
+        start = self.rungs[rung - 1] if rung else 0
+        if start % self.batch_size:
+            start = 0
+        if start == 0:
+            return self.evaluate(genomes, rung, seed)
+        return extended(
+            genomes,
+            known,
+            lambda some: self.evaluate(some, rung, seed),
+            lambda some: self._each(some, slice(start, self.rungs[rung])),
+            lambda low, high: self._score(both(low, high)[0]),
+        )
+
+    def _each(self, genomes: Sequence[Genome], rows: slice) -> list[Score]:
+        return [attempt(partial(self._of, genome, rows), self.objectives) for genome in genomes]
+
+    def _of(self, genome: Genome, rows: slice) -> Score:
+        return self._on(genome.express(), rows)
 
     def score_expressed(self, expressed: object, rung: int, seed: int) -> Score:
         """The score of a state dict. Raises `CheckpointError` if it does not fit the model."""
+        return self._on(expressed, slice(self.rungs[rung]))
+
+    def _on(self, expressed: object, rows: slice) -> Score:
+        """The score on the sequences `rows`."""
         import torch
 
         from fitness.live import loaded
 
         model = loaded(Path(self.architecture), expressed, "cuda" if self.gpus else "cpu")
         with torch.inference_mode():
-            samples = tuple(
-                sequence_losses(model, tokens[: self.rungs[rung]], self.batch_size)
-                for tokens in self.domains.values()
+            return self._score(
+                tuple(
+                    sequence_losses(model, tokens[rows], self.batch_size)
+                    for tokens in self.domains.values()
+                )
             )
+
+    def _score(self, samples: tuple[np.ndarray, ...]) -> Score:
         values = tuple(float(losses.mean(dtype=np.float64)) for losses in samples)
         metrics = {
             f"perplexity_{name}": perplexity(value) for name, value in zip(self.domains, values)

@@ -15,6 +15,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from evolve.engine.events import Event, Kind, Observer
+from evolve.engine.nesting import below
 from evolve.engine.queues import Queues, shared
 from evolve.engine.restoring import keep_snapshot, restored
 from evolve.engine.states import BirthState, step
@@ -145,11 +146,9 @@ class Loop:
                 continue
             rng = rng_for(self.experiment.seed, birth, Stream.ASK)
             found = plain(self.search.ask(birth, rng))
-            if not 0 <= found.rung < len(self.experiment.fitness.rungs):
-                raise ExperimentError(
-                    f"Birth {birth} was proposed at rung {found.rung}; the fitness has "
-                    f"{len(self.experiment.fitness.rungs)} rungs."
-                )
+            n, at = len(self.experiment.fitness.rungs), found.rung
+            if not 0 <= at < n:
+                raise ExperimentError(f"Birth {birth} was proposed at rung {at} of {n} rungs.")
             if isinstance(found, Plan):
                 if known is None:
                     self.ledger.planned(birth, found)
@@ -225,15 +224,17 @@ class Loop:
             key = births[0], self._dispatched(births[0], Stage.VARY), epoch
             draw = sum(kind in OWN_FAULT for kind in self.ledger.failures(births[0], Stage.VARY))
             return variation(first.plan, key, seed, needs, draw, self.ledger.folder)
-        rung = self._proposal(births[0]).rung
+        born = [(self._open[birth].digest, self._proposal(birth)) for birth in births]
+        rung = born[0][1].rung
         return Job(
             births=births,
             attempts=tuple(self._dispatched(birth, Stage.EVALUATE) for birth in births),
             epoch=epoch,
-            genomes=tuple(packed(self._proposal(birth).genome) for birth in births),
+            genomes=tuple(packed(proposal.genome) for _, proposal in born),
             rung=rung,
             seed=seed_for(seed, rung, Stream.EVALUATE),
             needs=needs,
+            known=below(self.ledger, self.experiment.fitness, born),
         )
 
     def _dispatched(self, birth: int, stage: Stage) -> int:
@@ -395,6 +396,5 @@ class Loop:
         seconds: float | None = None,
         detail: str = "",
     ) -> None:
-        self.observe(
-            Event(kind, birth, attempt, self.ledger.epoch, worker, seconds, detail=detail)
-        )
+        epoch = self.ledger.epoch
+        self.observe(Event(kind, birth, attempt, epoch, worker, seconds, detail=detail))

@@ -22,7 +22,7 @@ import numpy as np
 from evolve.errors import ChatError, Halt, Infertile
 from evolve.failure import Failure
 from evolve.genome import Genome, Json, Packed, class_of, digest, kind_of
-from evolve.score import Fitness, Needs, Record, Score, checked, text
+from evolve.score import Fitness, Needs, Nested, Record, Score, checked, text
 from evolve.search.protocol import Plan
 from evolve.streams import Stream, rng_for
 from evolve.variation import Operator, offspring, placed
@@ -40,6 +40,7 @@ class Job:
     seed: int
     fitness: int = 0  # which of the fitnesses the workers were started with
     needs: Needs = field(default_factory=Needs)
+    known: tuple[Score | None, ...] = ()  # at the rung below; empty: nothing is
 
 
 @dataclass(frozen=True, eq=False)
@@ -174,7 +175,11 @@ def answered(fitnesses: Sequence[Fitness[Any]], task: Task) -> Answer:
 def _scored(fitnesses: Sequence[Fitness[Any]], job: Job) -> Answer:
     fitness = fitnesses[job.fitness]
     genomes = [unpacked(each) for each in job.genomes]
-    scores: object = fitness.evaluate(genomes, job.rung, job.seed)
+    scores: object
+    if isinstance(fitness, Nested) and any(job.known):
+        scores = fitness.extend(genomes, job.known, job.rung, job.seed)
+    else:
+        scores = fitness.evaluate(genomes, job.rung, job.seed)
     if not isinstance(scores, list) or not all(isinstance(score, Score) for score in scores):
         words = f"evaluate returned {scores!r:.200}, expected a list of Score"
         return Answer(failure=Failure.INVALID, detail=words)

@@ -13,6 +13,8 @@ from evolve.genome import Json, Packed
 from evolve.score import G, Record
 from evolve.variation import Operator
 
+PROMOTION = "promotion"  # the operator of a genome that is scored again, at another rung
+
 
 @dataclass(frozen=True, eq=False)
 class Proposal(Generic[G]):

@@ -25,7 +25,7 @@ from evolve.errors import ExperimentError
 from evolve.score import G, Objective, Record
 from evolve.search.brackets import Layout
 from evolve.search.promotion import ranking
-from evolve.search.protocol import Plan, Proposal, Search, window_of
+from evolve.search.protocol import PROMOTION, Plan, Proposal, Search, window_of
 
 BRACKETS = 16  # under way at once: about 70 births in flight with eta = 3 on three rungs
 
@@ -115,7 +115,7 @@ class Racing(Generic[G]):
         if racer is not None:
             came = (racer.record.birth,)
             genome, facts = racer.record.genome, racer.origin.facts
-            return Proposal(genome, came, "promotion", block.rung, facts)
+            return Proposal(genome, came, PROMOTION, block.rung, facts)
         # A new candidate; above its first rung only where too few were told to be promoted.
         place = (birth - block.births.start) % len(block.inner)
         return replace(self.search.ask(block.inner[place], rng), rung=block.rung)

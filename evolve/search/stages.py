@@ -21,7 +21,7 @@ from evolve.genome import digest
 from evolve.score import G, Objective, Record, costs, violations
 from evolve.search.generations import PARENT, Generations, Slot
 from evolve.search.promotion import ranking
-from evolve.search.protocol import Proposal
+from evolve.search.protocol import PROMOTION, Proposal
 from evolve.variation import Operator, offspring
 
 TRIES = 16  # draws in vain for each birth, before a twin is let through
@@ -120,7 +120,7 @@ class Staged(Generic[G]):
             child = self._children[slot.place]
             return Proposal(child.genome, child.parents, child.operator, slot.rung)
         record = parent if slot.place == PARENT else self._rising[slot.place]
-        return Proposal(record.genome, (record.birth,), "promotion", slot.rung)
+        return Proposal(record.genome, (record.birth,), PROMOTION, slot.rung)
 
     def tell(self, record: Record[G], rng: np.random.Generator) -> None:
         self._n_told += 1

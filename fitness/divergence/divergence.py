@@ -27,6 +27,7 @@ from fitness.divergence.plan import Load, plan_of
 from fitness.divergence.targets import targets_of
 from fitness.divergence.walk import Stem, Wish, astray, walk, wishes
 from fitness.language import checked_tokens, perplexity
+from fitness.nested import both, extended
 
 if TYPE_CHECKING:
     import torch
@@ -134,6 +135,34 @@ class Divergence:
 
     def evaluate(self, genomes: Sequence[CompressionProfile], rung: int, seed: int) -> list[Score]:
         """One score a genome; a failed one if it does not fit, or predicts what is no number."""
+        return self._on(genomes, self.rows(rung, seed))
+
+    def extend(
+        self,
+        genomes: Sequence[CompressionProfile],
+        known: Sequence[Score | None],
+        rung: int,
+        seed: int,
+    ) -> list[Score]:
+        """As `evaluate`, without scoring again what a genome scored at the rung below.
+
+        Metric `tokens` counts the new ones; `perplexity` may differ in its last bits. Everything
+        is scored where rungs are `fresh`, or the one below ends within a `shard`.
+        """
+        rows = self.rows(rung, seed)
+        start = 0 if self.fresh or rung == 0 else self.rungs[rung - 1]
+        if start == 0 or start % self.shard:
+            return self._on(genomes, rows)
+        return extended(
+            genomes,
+            known,
+            lambda some: self._on(some, rows),
+            lambda some: self._on(some, rows[start:]),
+            _joined,
+        )
+
+    def _on(self, genomes: Sequence[CompressionProfile], rows: list[int]) -> list[Score]:
+        """The scores on the sequences `rows`."""
         import torch
 
         scores: dict[int, Score] = {}
@@ -144,7 +173,7 @@ class Divergence:
             else:
                 wanted[i] = wishes(genome)
         with torch.inference_mode():
-            found = self._scored(list(wanted.values()), self.rows(rung, seed))
+            found = self._scored(list(wanted.values()), rows)
         scores |= zip(wanted, found)
         return [scores[i] for i in range(len(genomes))]
 
@@ -195,8 +224,8 @@ class Divergence:
             for stem, means in zip(stems, found):
                 logits = body.leave(entry.ids, stem.states[j])
                 for own, target, one in zip(logits, targets, ids):
-                    both = torch.stack(divergence_(own, target, one[1:]))
-                    means.append(both.mean(1, dtype=torch.float64))
+                    pair = torch.stack(divergence_(own, target, one[1:]))
+                    means.append(pair.mean(1, dtype=torch.float64))
         tables = [torch.stack(means).float().cpu().numpy() for means in found]
         return [(table[:, 0].copy(), table[:, 1].copy()) for table in tables]
 
@@ -204,3 +233,14 @@ class Divergence:
         import torch
 
         return torch.from_numpy(self.tokens[list(rows)].astype(np.int64)).to(self.device)
+
+
+def _joined(low: Score, high: Score) -> Score:
+    """The score on the sequences of both."""
+    (kl,), share = both(low, high)
+    old, new = (math.log(score.metrics["perplexity"]) for score in (low, high))
+    metrics = {
+        "tokens": high.metrics["tokens"],
+        "perplexity": perplexity(share * old + (1 - share) * new),
+    }
+    return Score((float(kl.mean(dtype=np.float64)),), metrics=metrics, samples=(kl,))

@@ -2,12 +2,13 @@
 
 import math
 import pickle
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from evolve.genome import Genome, digest
-from evolve.score import Fitness, Needs, Objective, Score, checked
+from evolve.score import Fitness, Needs, Nested, Objective, Score, checked
 
 SEED = 7
 
@@ -74,6 +75,22 @@ class FitnessContract:
         together = fitness.evaluate(genomes, 0, SEED)
         alone = [fitness.evaluate([genome], 0, SEED)[0] for genome in genomes]
         assert all(same(a, b) for a, b in zip(together, alone))
+
+    def test_a_nested_fitness_goes_on_from_the_rung_below(
+        self, fitness: Fitness[Genome], genomes: list[Genome]
+    ) -> None:
+        if not isinstance(fitness, Nested):
+            return
+        for rung in range(len(fitness.rungs)):
+            whole = fitness.evaluate(genomes, rung, SEED)
+            known: list[Score | None] = [None] * len(genomes)
+            if rung:
+                known[::2] = fitness.evaluate(genomes[::2], rung - 1, SEED + 1)
+            for a, b in zip(whole, fitness.extend(genomes, known, rung, SEED), strict=True):
+                work = {"tokens": a.metrics.get("tokens", 0.0)}  # as much, or less
+                assert b.metrics.get("tokens", 0.0) <= work["tokens"]
+                assert dict(b.metrics) | work == pytest.approx(dict(a.metrics) | work)
+                assert same(replace(a, metrics={}), replace(b, metrics={}))
 
     def test_same_seed_same_bits(self, fitness: Fitness[Genome], genomes: list[Genome]) -> None:
         first, second = (fitness.evaluate(genomes[:1], 0, SEED)[0] for _ in range(2))

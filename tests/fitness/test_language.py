@@ -12,7 +12,7 @@ from evolve.errors import CheckpointError, FitnessError
 from evolve.genomes.vector import Vector
 from fitness.language import LanguageLoss, fixed_sequences, perplexity, spaced
 from fitness.live import live_model
-from tests.contracts.fitness import FitnessContract
+from tests.contracts.fitness import FitnessContract, same
 from tests.fitness.test_problems import vectors
 from tests.fitness.tiny import Shifted, tokens
 
@@ -25,7 +25,7 @@ def domains() -> dict[str, np.ndarray]:
 class TestContract(FitnessContract):
     @pytest.fixture
     def fitness(self, llama: Path, domains: dict[str, np.ndarray]) -> LanguageLoss:
-        return LanguageLoss(llama, domains, rungs=(2, 6))
+        return LanguageLoss(llama, domains, rungs=(2, 6), batch_size=2)
 
     @pytest.fixture
     def genomes(self, shifted: list[Shifted]) -> list[Shifted]:
@@ -83,6 +83,25 @@ def test_each_token_meets_the_head_once(
     LanguageLoss(llama, domains, batch_size=4).evaluate(shifted[:1], 0, 0)
     hook.remove()
     assert seen == [(4, 11), (2, 11), (4, 19), (2, 19)]
+
+
+@pytest.mark.parametrize(("batch", "seen"), [(1, [1] * 4), (2, [2] * 2), (4, [4, 2])])
+def test_what_was_scored_below_is_not_scored_again(
+    llama: Path,
+    domains: dict[str, np.ndarray],
+    shifted: list[Shifted],
+    batch: int,
+    seen: list[int],
+) -> None:
+    fitness = LanguageLoss(llama, {"prose": domains["prose"]}, rungs=(2, 6), batch_size=batch)
+    [low], [high] = (fitness.evaluate(shifted[:1], rung, 0) for rung in (0, 1))
+    rows = []
+    head = live_model(llama, "cpu").get_output_embeddings()
+    hook = head.register_forward_hook(lambda module, args, output: rows.append(len(output)))
+    [found] = fitness.extend(shifted[:1], [low], 1, 0)
+    hook.remove()
+    assert rows == seen
+    assert same(found, high)
 
 
 def test_weights_that_diverged_fail(llama: Path, domains: dict[str, np.ndarray]) -> None:

@@ -46,6 +46,12 @@ class TestContract(FitnessContract):
         return vectors(1)[0]
 
 
+class TestContractNested(TestContract):
+    @pytest.fixture
+    def fitness(self, space: ProfileSpace) -> Divergence:
+        return Divergence(space, some_tokens(), rungs=(2, 4, 6), top_k=8, shard=2)
+
+
 class TestContractFresh(TestContract):
     @pytest.fixture
     def fitness(self, space: ProfileSpace) -> Divergence:
@@ -194,8 +200,13 @@ def test_fresh_samples_are_those_of_the_drawn_sequences(
 def test_tokens_are_counted_as_in_a_budget(
     fitness: Divergence, profiles: list[CompressionProfile]
 ) -> None:
-    counts = [fitness.evaluate(profiles[:1], rung, 0)[0].metrics["tokens"] for rung in (0, 1)]
-    assert counts == [2 * 12, 6 * 12]
+    low, high = (fitness.evaluate(profiles[:1], rung, 0) for rung in (0, 1))
+    assert [score.metrics["tokens"] for score in (*low, *high)] == [2 * 12, 6 * 12]
+    new, old = fitness.extend(profiles[1::-1], [None, *low], 1, 0)
+    assert [score.metrics["tokens"] for score in (new, old)] == [6 * 12, 4 * 12]
+    uneven = replace(fitness, shard=4).extend(profiles[:1], low, 1, 0)
+    fresh = replace(fitness, fresh=True).extend(profiles[:1], low, 1, 0)
+    assert [score.metrics["tokens"] for score in (*uneven, *fresh)] == [6 * 12, 6 * 12]
 
 
 def test_a_level_that_is_no_number_fails_by_name(
