@@ -1,11 +1,17 @@
 from __future__ import annotations
 
+from typing import cast
+
 import numpy as np
 
+from evolve.genomes.compression.profile import CompressionProfile
+from evolve.score import Record, Score
 from experiments.benchmarks.compression import (
     SUPER_FAST,
+    THIRD,
     Mode,
     Outcome,
+    first,
     interval,
     table,
     tokens,
@@ -43,6 +49,38 @@ def test_the_table_compares_each_arm_with_ours_of_its_seed() -> None:
     assert "| uniform | 0 | 0.6000 | 3.00 | 100 | -0.1000 [-0.1000, -0.1000] | better |" in rows
     assert "| faithful | 1 | 0.4000 | 3.00 | 100 | +0.0500 [+0.0500, +0.0500] | worse |" in rows
     assert rows[1].endswith("| +0.0000 [+0.0000, +0.0000] |  |")
+
+
+def test_a_third_is_compared_with_faithful() -> None:
+    outcomes = [
+        found("faithful", [0.3, 0.4, 0.5]),
+        found("ours", [0.1, 0.2, 0.3]),
+        found(THIRD, [0.25, 0.35, 0.45]),
+    ]
+    rows = table("stories", Mode.BITS, 1000, outcomes)
+    assert len(rows) == 7
+    assert rows[-1] == (
+        "Seed 0, ours after 100 tokens, a third of faithful's: 0.3500; "
+        "minus faithful's last: -0.0500 [-0.0500, -0.0500], better"
+    )
+
+
+def test_the_first_is_the_best_of_the_dearest_rung_within_the_tokens() -> None:
+    # Tokens 1 a record at rung 0, 4 at rung 1; a genome that comes twice at a rung costs once.
+    rungs, values = [0, 0, 1, 0, 1, 1, 1], [9.0, 1.0, 5.0, 2.0, 6.0, 6.0, 4.0]
+    genomes = ["a", "b", "a", "c", "d", "d", "b"]
+    records = [
+        cast(
+            "Record[CompressionProfile]",
+            Record(
+                i, genome, genome, Score((value,), metrics={"tokens": 4.0 if rung else 1.0}), rung
+            ),
+        )
+        for i, (genome, rung, value) in enumerate(zip(genomes, rungs, values))
+    ]
+    spending = [(2, "b", 2, 1.0), (5, "b", 2, 1.0), (6, "a", 6, 5.0), (14, "a", 11, 5.0)]
+    for tokens_, genome, spent, value in [*spending, (15, "b", 15, 4.0), (99, "b", 15, 4.0)]:
+        assert first(records, tokens_) == (genome, spent, value)
 
 
 def test_a_budget_is_a_number_or_a_name() -> None:
