@@ -67,7 +67,9 @@ def examine(
     if tested is not None:  # the split stays sealed: no values
         yield f"final       ok, {tested.seconds:.2f} s"
     total = experiment.births * again.seconds / max(workers, 1)
-    yield f"estimate    {total / 60:.1f} min for {experiment.births} births, the test not counted"
+    most = "at most " if len(fitness.rungs) > 1 else ""
+    words = f"{most}{total / 60:.1f} min for {experiment.births} births, the test not counted"
+    yield f"estimate    {words}"
 
 
 def _once(

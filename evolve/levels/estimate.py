@@ -7,16 +7,15 @@ Knows no weights.
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING
 
 from evolve.genomes.compression.anatomy import FUSED
+from evolve.genomes.compression.speed import products_a_second
 from evolve.levels.settings import Method
 
 if TYPE_CHECKING:
     from evolve.levels.build import Plan
 
-SIDE = 512  # of the products that are timed
 TOUCH = {Method.GPTQ: 2e-7, Method.RTN: 1e-7, Method.SPARSEGPT: 2.5e-7, Method.MAGNITUDE: 1e-7}
 
 
@@ -39,19 +38,3 @@ def operations(plan: Plan) -> tuple[float, float]:
         solving += 2.0 * linear.columns**3
         solving += 2.0 * linear.size * linear.columns * len(plan.levels[linear.name])
     return walk, solving
-
-
-def products_a_second() -> float:
-    """Floating-point operations a second of float32 products on one thread, measured."""
-    import torch
-
-    from evolve.engine.workers import threads_pinned
-
-    square = torch.ones(SIDE, SIDE)
-    best = float("inf")
-    with threads_pinned():
-        for _ in range(4):
-            begun = time.perf_counter()
-            torch.mm(square, square)
-            best = min(best, time.perf_counter() - begun)
-    return 2 * SIDE**3 / best

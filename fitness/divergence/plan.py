@@ -1,7 +1,8 @@
 """What scoring profiles will take, said before any work. Knows shapes, no weights.
 
 Memory by the formula in `Divergence`: the model, hidden states, the weights of one block at
-every level, logits and dense targets.
+every level, logits and dense targets. Time by the products with linear layers and head, at the
+rate of one such product here.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from dataclasses import dataclass
 
 from evolve.genomes.checkpoint import read_config
 from evolve.genomes.compression.space import ProfileSpace
+from evolve.genomes.compression.speed import products_a_second
 
 MB = 1e6
 
@@ -28,7 +30,7 @@ class Load:
 
 
 def plan_of(space: ProfileSpace, load: Load) -> list[str]:
-    """Lines: the model and its units, the levels, the tokens of a rung, memory of a worker."""
+    """Lines: the model and its units, the levels, and by rung tokens and time; memory."""
     anatomy = space.anatomy
     lines = [
         f"model       {anatomy.source.name}: {space.n_blocks} blocks, "
@@ -43,6 +45,11 @@ def plan_of(space: ProfileSpace, load: Load) -> list[str]:
         )
     sizes = sorted({n * load.length for n in load.rungs})
     lines.append(f"tokens      {', '.join(f'{n:,}' for n in sizes)} an evaluation, by rung")
+    each = work(space) / products_a_second()
+    lines.append(
+        f"time        about {', '.join(f'{n * each:.2g}' for n in sizes)} s an evaluation on one "
+        "core, by rung; less where profiles share their first blocks"
+    )
     lines.append(
         f"memory      about {memory(space, load) / MB:,.0f} MB a worker, {load.batch} profiles at "
         "a time"
@@ -50,12 +57,15 @@ def plan_of(space: ProfileSpace, load: Load) -> list[str]:
     return lines
 
 
+def work(space: ProfileSpace) -> int:
+    """Floating-point operations a token: two a weight of the linear layers and the head."""
+    width, vocabulary = _shape(space)
+    return 2 * (sum(linear.size for linear in space.anatomy.linears) + width * vocabulary)
+
+
 def memory(space: ProfileSpace, load: Load) -> int:
     """Bytes that a worker takes at its dearest rung."""
-    config = read_config(space.anatomy.source.path)
-    text = config.get("text_config", config)
-    width = int(text.get("hidden_size") or text.get("n_embd") or 0)
-    vocabulary = int(text.get("vocab_size") or 0)
+    width, vocabulary = _shape(space)
     positions, n = load.length - 1, max(load.rungs)
     parameters = sum(entry.size for entry in space.anatomy.source.entries.values())
     largest = max(sum(linear.size for linear in block.linears) for block in space.anatomy.blocks)
@@ -66,4 +76,13 @@ def memory(space: ProfileSpace, load: Load) -> int:
         + load.itemsize * largest * int(space.n_levels.max())
         + (load.itemsize + 4) * load.shard * positions * vocabulary
         + min(targets, load.kept)
+    )
+
+
+def _shape(space: ProfileSpace) -> tuple[int, int]:
+    """Hidden size and vocabulary."""
+    config = read_config(space.anatomy.source.path)
+    text = config.get("text_config", config)
+    return int(text.get("hidden_size") or text.get("n_embd") or 0), int(
+        text.get("vocab_size") or 0
     )

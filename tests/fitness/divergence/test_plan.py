@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 import pytest
@@ -8,7 +9,7 @@ from evolve.genomes.compression.space import ProfileSpace
 from experiments import material
 from experiments.material.samples import samples
 from fitness.divergence import Divergence
-from fitness.divergence.plan import Load, memory
+from fitness.divergence.plan import Load, memory, work
 
 
 @pytest.fixture(scope="module")
@@ -20,8 +21,15 @@ def test_the_plan_names_model_tokens_and_memory(space: ProfileSpace) -> None:
     plan = Divergence(space, samples("search")[:4], (1, 4), batch=8).plan()
     assert plan[0].startswith("model       base: 6 blocks, 42 linear layers in 24 units")
     assert plan[1] == "tokens      256, 1,024 an evaluation, by rung"
-    assert plan[2].startswith("memory      about ")
-    assert plan[2].endswith(" MB a worker, 8 profiles at a time")
+    assert re.fullmatch(
+        r"time        about \S+, \S+ s an evaluation on one core, by rung; less .*", plan[2]
+    )
+    assert plan[3].startswith("memory      about ")
+    assert plan[3].endswith(" MB a worker, 8 profiles at a time")
+
+
+def test_work_is_two_operations_a_weight(space: ProfileSpace) -> None:
+    assert work(space) == 2 * (6 * (4 * 288 * 288 + 3 * 288 * 768) + 288 * 32_000)
 
 
 def test_memory_is_the_formula(space: ProfileSpace) -> None:
