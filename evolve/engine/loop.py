@@ -68,6 +68,7 @@ class Loop:
     resumed: Resumed = lambda told, elites: None
     observe: Observer = lambda event: None
     turn: Callable[[], None] = lambda: None  # called between turns, with nothing half-written
+    most: int | None = None  # genomes a task: for many workers, and what their device bears
 
     told: int = 0
     halted: str = ""  # why the run stops before its end
@@ -79,7 +80,6 @@ class Loop:
     _gathering: list[int] = field(default_factory=list)  # the batch being filled
     _flying: dict[tuple[str, int], list[int]] = field(default_factory=dict)  # and who waits
     _in_flight: int = 0  # tasks
-    _most: int | None = None  # genomes a task, once a batch was too large for its device
 
     def run(self) -> None:
         """Replay what the ledger holds, then go on to the last birth."""
@@ -198,7 +198,7 @@ class Loop:
         rungs = [self._proposal(birth).rung for birth in self._gathering]
         for rung in sorted(set(rungs)):
             needs = needs_at(self.experiment.fitness, rung)
-            most = needs.batch if self._most is None else min(needs.batch, self._most)
+            most = needs.batch if self.most is None else min(needs.batch, self.most)
             births = [birth for birth, at in zip(self._gathering, rungs) if at == rung]
             queue = self._queues.of(needs)
             queue.extend(tuple(births[i : i + most]) for i in range(0, len(births), most))
@@ -303,7 +303,7 @@ class Loop:
         most = 1
         if failure is Failure.OUT_OF_MEMORY:
             most = (len(births) + 1) // 2
-            self._most = most if self._most is None else min(most, self._most)
+            self.most = most if self.most is None else min(most, self.most)
         parts = [births[i : i + most] for i in range(0, len(births), most)]
         self._queues.of(needs).extendleft(reversed(parts))
 

@@ -22,7 +22,7 @@ from evolve.engine.workers import threads_pinned
 from evolve.errors import EvolveError, ExperimentError, StoreError
 from evolve.experiment import Experiment, Free, Watcher
 from evolve.genome import Genome, Json
-from evolve.score import G, Objective, Record, needs_at
+from evolve.score import G, Objective, Record
 from evolve.search.protocol import Proposal
 from evolve.store.backup import Backup
 from evolve.store.ledger import Ledger
@@ -107,6 +107,7 @@ def conduct(
         loop = Loop(
             general, search, ledger, crew, total,
             watcher.told, watcher.resumed, observe, copying.turn,
+            most=share(general, options.workers),
         )  # fmt: skip
         loop.run()
         if loop.halted:
@@ -163,15 +164,18 @@ def check_window(experiment: Experiment[Genome], workers: int) -> None:
     """Raise `ExperimentError` if the search lets too few births fly for the workers."""
     if workers < 0:
         raise ExperimentError(f"--workers is {workers}; give 0 (this process) or more.")
-    rungs = range(len(experiment.fitness.rungs))
-    batch = max(needs_at(experiment.fitness, rung).batch for rung in rungs)
     window = experiment.window()
-    if max(workers, 1) * batch > window:
+    if workers > window:
         raise ExperimentError(
-            f"The search keeps at most {window} births in flight, {workers} workers with "
-            f"batches of {batch} need {max(workers, 1) * batch}; raise the search's window (it "
-            "is part of the experiment, the result depends on it) or use fewer workers."
+            f"The search keeps at most {window} births in flight, too few for {workers} workers; "
+            "raise the search's window (it is part of the experiment, the result depends on it) "
+            "or use fewer workers."
         )
+
+
+def share(experiment: Experiment[Genome], workers: int) -> int:
+    """How many genomes a task may have so that all workers share what flies together."""
+    return -(-experiment.window() // max(workers, 1))
 
 
 def check_objectives(experiment: Experiment[Genome]) -> None:

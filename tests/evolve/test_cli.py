@@ -221,7 +221,7 @@ def test_directories_that_are_taken(quick: Evolve, file: Path, tmp_path: Path) -
 def test_a_window_too_small_for_the_workers(quick: Evolve, file: Path, tmp_path: Path) -> None:
     out = tmp_path / "run"
     said = quick("run", file, "--workers", 5, "--out", out)
-    assert_refused(said, "at most 4 births in flight, 5 workers with batches of 1 need 5")
+    assert_refused(said, "at most 4 births in flight, too few for 5 workers")
     assert_refused(quick("check", file, "--workers", 5), "raise the search's window")
     assert_refused(quick("run", file, "--workers", 0, "--address", "auto", "--out", out), "--wor")
     assert not (out / "ledger.sqlite").exists() or Run.at(out).records == []

@@ -11,14 +11,14 @@ from evolve import Experiment
 from evolve.genomes.compression.profile import CompressionProfile
 from experiments.arms import ours
 from experiments.compress_stories import study
-from experiments.profiles import Mode
+from experiments.profiles import OFFSPRING, Mode
 from fitness.divergence import Divergence
 
 
 def small(births: int) -> Experiment[CompressionProfile]:
-    """Bits, on 64 and 128 tokens, four profiles a call; no final test."""
+    """Bits, on 64 and 128 tokens, sixteen profiles a call as shipped; no final test."""
     stories = study(Mode.BITS)
-    fitness = Divergence(stories.space, stories.text[:2, :64], (1, 2), batch=4)
+    fitness = Divergence(stories.space, stories.text[:2, :64], (1, 2), batch=OFFSPRING)
     return replace(ours(stories), fitness=fitness, births=births, final=None)
 
 

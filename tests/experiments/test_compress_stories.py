@@ -21,7 +21,7 @@ from evolve.search.protocol import Proposal
 from evolve.streams import Stream, rng_for
 from experiments.arms import best_of_random, faithful, ours, solver
 from experiments.compress_stories import study
-from experiments.profiles import BUDGET, Mode, Study
+from experiments.profiles import BUDGET, OFFSPRING, Mode, Study
 from tests.evolve.engine.kills import ROOT, killed
 from tests.experiments.compression_driver import small
 
@@ -62,7 +62,7 @@ def test_a_killed_driver_gives_the_same_run_and_repeats_nothing(
     folder = tmp_path / "run"
     killed([*DRIVER, str(folder), "0", str(BIRTHS)], folder, BIRTHS, seed=3)
     resumed = evolve.run(small(BIRTHS), folder, resume=True)
-    assert 0 < resumed.outcomes["driver lost"] <= 4  # a call's profiles
+    assert 0 < resumed.outcomes["driver lost"] <= OFFSPRING  # a call's profiles
     assert resumed.digest == run.digest
     assert resumed.outcomes["scored"] == run.outcomes["scored"]
 
@@ -94,7 +94,7 @@ def test_an_arm_spends_its_tokens_and_no_more(mode: Mode, arm: Arm) -> None:
         pytest.skip("the solver's probes are too many; EvoPress has no joint mode")
     stories = study(mode)
     made = arm(stories)
-    check_window(made, 0)
+    check_window(made, 2)
     spent = tokens_of(made, stories.text.shape[1])
     assert spent <= BUDGET
     if arm in (faithful, ours) and mode is not Mode.DEPTH:  # of 225 profiles none is left

@@ -132,7 +132,7 @@ def test_a_fitness_that_cannot_be_repeated_is_warned_of(tmp_path: Path) -> None:
 
 
 def test_what_a_run_would_refuse_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ExperimentError, match="at most 8 births in flight, 9 workers"):
+    with pytest.raises(ExperimentError, match="at most 8 births in flight, too few for 9 workers"):
         lines(dtlz(), workers=9)
     single = unruly("fine", tmp_path).fitness
     with pytest.raises(ExperimentError, match=r"Final\.fitness has the objectives .*loss"):

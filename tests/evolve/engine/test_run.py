@@ -14,7 +14,7 @@ import evolve
 import evolve.engine.run
 from evolve import Experiment, Final, Free, Objective
 from evolve.engine.run import conduct
-from evolve.engine.workers import InProcess
+from evolve.engine.workers import InProcess, Task
 from evolve.errors import CheckpointError, ExperimentError, StoreError, WorkerError
 from evolve.genome import digest
 from evolve.genomes.vector import Vector
@@ -200,20 +200,41 @@ def test_an_address_without_workers_is_refused_and_the_command_can_be_mended(
 
 
 @pytest.mark.parametrize(
-    ("workers", "batch", "words"),
+    ("workers", "words"),
     [
-        (9, 1, "at most 8 births in flight, 9 workers with batches of 1 need 9; raise the search"),
-        (3, 4, "3 workers with batches of 4 need 12"),
-        (0, 9, "0 workers with batches of 9 need 9"),
-        (-1, 1, r"--workers is -1; give 0 \(this process\) or more"),
+        (9, "at most 8 births in flight, too few for 9 workers; raise the search"),
+        (-1, r"--workers is -1; give 0 \(this process\) or more"),
     ],
 )
 def test_workers_that_do_not_fit_the_window_are_refused(
-    tmp_path: Path, workers: int, batch: int, words: str
+    tmp_path: Path, workers: int, words: str
 ) -> None:
     with pytest.raises(ExperimentError, match=words):
-        evolve.run(dtlz(20, batch=batch), tmp_path / "run", workers=workers)
+        evolve.run(dtlz(20), tmp_path / "run", workers=workers)
     assert not (tmp_path / "run").exists()
+
+
+def test_workers_share_what_flies_together_whatever_the_batch(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sizes: list[int] = []
+
+    class Crew(InProcess):
+        def submit(self, task: Task) -> None:
+            sizes.append(len(task.births))
+            super().submit(task)
+
+    monkeypatch.setattr(
+        evolve.engine.run, "hire", lambda experiment, *_: Crew([experiment.fitness])
+    )
+    wide = dtlz(40, batch=8)  # as wide as the window
+    digests = set()
+    for workers, largest in ((0, 8), (1, 8), (2, 4), (3, 3), (8, 1)):
+        sizes.clear()
+        run = evolve.run(wide, tmp_path / str(workers), workers=workers)
+        assert (max(sizes), sum(sizes)) == (largest, 40)
+        digests.add(run.digest)
+    assert len(digests) == 1
 
 
 @pytest.mark.parametrize("stop", [None, 0, 15])
