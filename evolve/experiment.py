@@ -60,13 +60,15 @@ class Final(Generic[G]):
     """What happens once, after the last birth: the sealed test.
 
     `fitness` scores on the test split. `baselines`: by name, candidates of which the one with
-    the smallest summed cost on the experiment's own fitness is tested. `exporter` writes the
-    knee of the front to `export` in the run directory.
+    the smallest summed cost on the experiment's own fitness is tested. `births`: by name, births
+    of the run that are tested as baselines, too. `exporter` writes the knee of the front to
+    `export` in the run directory.
     """
 
     fitness: Fitness[G]
     baselines: Mapping[str, Sequence[G]] = field(default_factory=dict)
     exporter: Exporter[G] | None = None
+    births: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -90,6 +90,9 @@ class Score:
         return cls(values=(), notes=notes or {}, error=error)
 
 
+FOUNDER = "founder"  # the operator of a genome that a search was given
+
+
 @dataclass(frozen=True, eq=False)
 class Record(Generic[G]):
     """A genome with its score and its origin."""
@@ -100,7 +103,7 @@ class Record(Generic[G]):
     score: Score
     rung: int = 0
     parents: tuple[int, ...] = ()  # births
-    operator: str = "founder"
+    operator: str = FOUNDER
     facts: Mapping[str, Json] = field(default_factory=dict)  # what the search wrote at ask
 
 

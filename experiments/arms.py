@@ -3,7 +3,7 @@
 All evaluated tokens count: starts, probes and re-scored parents too. Knows no model.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from itertools import pairwise
@@ -54,12 +54,9 @@ def experiment(
     search: Callable[[], Search[CompressionProfile]],
     fitness: Divergence,
     births: int,
-    baselines: Mapping[str, Profiles] | None = None,
+    final: Final[CompressionProfile] | None = None,
 ) -> Experiment[CompressionProfile]:
-    """The experiment `arm` of `study`; with `baselines` it ends in a test and an export."""
-    final = None
-    if baselines:
-        final = Final(study.test, baselines, CompressedExporter())
+    """The experiment `arm` of `study`."""
     name = f"{study.name}_{study.mode}_{arm}"
     return Experiment(name, search, fitness, births, final=final)
 
@@ -170,7 +167,12 @@ def ours(study: Study, seed: int = 0, tokens: int = BUDGET) -> Experiment[Compre
         partial(Probing, found, then),
         study.divergence(FEW, MANY),
         len(found) + layout.births(n),
-        {"one random" if _over(study) else "uniform": [_start(study, seed)]},
+        Final(
+            study.test,
+            {"one random" if _over(study) else "uniform": [_start(study, seed)]},
+            CompressedExporter(),
+            {"KL solver, few probes": len(found) + 1},  # the second founder
+        ),
     )
 
 

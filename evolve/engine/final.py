@@ -41,12 +41,19 @@ def check_final(experiment: Experiment[Genome]) -> None:
                 f"Final.baselines has no candidate for {name!r}; give one genome or more, or "
                 "leave it out."
             )
+    for name, birth in final.births.items():
+        if not 0 <= birth < experiment.births or name in final.baselines:
+            raise ExperimentError(
+                f"Final.births names birth {birth} {name!r}; give a birth from 0 to "
+                f"{experiment.births - 1}, under a name that Final.baselines does not have."
+            )
 
 
 def conclude(experiment: Experiment[Genome], ledger: Ledger, workers: Workers) -> None:
     """Score baselines and picks on the test split and write the final table.
 
-    Baselines: of each name's candidates, the one with the smallest summed cost on validation.
+    Baselines: of each name's candidates, the one with the smallest summed cost on validation; and
+    the births that are named.
     Picks: the knee of the front and its best record of each objective.
     """
     final = experiment.final
@@ -55,13 +62,17 @@ def conclude(experiment: Experiment[Genome], ledger: Ledger, workers: Workers) -
     objectives = experiment.fitness.objectives
     records = ledger.records()
     known = {r.digest: r.score for r in records if r.rung == len(experiment.fitness.rungs) - 1}
+    by_birth = {record.birth: record.genome for record in records}
+    named = {name: by_birth[birth] for name, birth in final.births.items()}
     candidates = [genome for group in final.baselines.values() for genome in group]
+    candidates += named.values()
     fresh = [genome for genome in candidates if digest(genome) not in known]
     _score(experiment, ledger, workers, fresh, VALIDATION)
     rows: list[tuple[str, str, Genome, int | None]] = []
     for name, group in final.baselines.items():
         scores = [_validation(ledger, known, genome) for genome in group]
         rows.append((name, "baseline", group[_least(scores, experiment)], None))
+    rows += [(name, "baseline", genome, final.births[name]) for name, genome in named.items()]
     front = Front.of(records, objectives)
     if front.records:
         knee = front.knee()

@@ -7,6 +7,7 @@ from typing import Any
 
 from evolve.errors import EvolveError
 from evolve.report.front import Point, draw_front
+from evolve.score import FOUNDER
 from evolve.store.run import Run
 
 
@@ -16,11 +17,11 @@ def picture(run: Run[Any], path: Path) -> str:
         return "No picture: it takes two objectives or more, and a front."
     scored = [r for r in run.records if r.score.error is None and r.score.violation <= 0]
     front = {record.birth for record in run.front}
-    children = [r for r in scored if r.operator != "founder"]
+    children = [r for r in scored if r.operator != FOUNDER]
     points = [Point("", "scored", r.score.values) for r in children if r.birth not in front]
     points += [Point("", "front", r.score.values) for r in run.front]
     tested = [r for r in run.final if r.role == "baseline" and r.validation.error is None]
-    founders = {r.digest: r.birth for r in scored if r.operator == "founder"}
+    founders = {r.digest: r.birth for r in scored if r.operator == FOUNDER}
     parents = {each: "" for each, birth in founders.items() if birth not in front}
     parents |= {row.digest: row.name for row in tested if row.digest in founders}
     values = {r.digest: r.score.values for r in scored}

@@ -1,8 +1,9 @@
 """Probes first, then a search that is built from what they showed.
 
 The first births are the probes, all in flight together. When they are told, `then` builds the
-search of the other births. It counts its own births from 0: numbers are translated both ways.
-Knows no genome and no search.
+search of the other births. It counts its own births from 0: numbers are translated both ways. A
+founder that was a probe is promoted, if its rung is dearer: what it scored counts on. Knows no
+genome and no search.
 """
 
 from __future__ import annotations
@@ -14,8 +15,9 @@ from typing import Generic
 import numpy as np
 
 from evolve.errors import ExperimentError
-from evolve.score import G, Record
-from evolve.search.protocol import Plan, Proposal, Search
+from evolve.genome import digest
+from evolve.score import FOUNDER, G, Record
+from evolve.search.protocol import PROMOTION, Plan, Proposal, Search
 
 HORIZON = 1000  # births for which the two layouts are compared
 
@@ -43,6 +45,7 @@ class Probing(Generic[G]):
         self._then = then
         self._layout = then(())
         self._records: list[Record[G]] = []
+        self._births: dict[str, int] = {}  # probes told, by digest
         self._inner: Search[G] | None = None
 
     def seen(self, birth: int) -> int:
@@ -57,6 +60,10 @@ class Probing(Generic[G]):
         found = self._inner.ask(birth - n, rng)
         if isinstance(found, Plan):
             return replace(found, parents=tuple(_moved(each, n) for each in found.parents))
+        if found.operator == FOUNDER and found.rung > self.rung:
+            probe = self._births.get(digest(found.genome))
+            if probe is not None:
+                return replace(found, parents=(probe,), operator=PROMOTION)
         return replace(found, parents=tuple(parent + n for parent in found.parents))
 
     def tell(self, record: Record[G], rng: np.random.Generator) -> None:
@@ -65,6 +72,7 @@ class Probing(Generic[G]):
             self._inner.tell(_moved(record, -n), rng)
             return
         self._records.append(record)
+        self._births[record.digest] = record.birth
         if len(self._records) < n:
             return
         self._inner = self._then(sorted(self._records, key=lambda each: each.birth))

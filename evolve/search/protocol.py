@@ -10,7 +10,7 @@ from typing import Generic, Protocol, runtime_checkable
 import numpy as np
 
 from evolve.genome import Json, Packed
-from evolve.score import G, Record
+from evolve.score import FOUNDER, G, Record
 from evolve.variation import Operator
 
 PROMOTION = "promotion"  # the operator of a genome that is scored again, at another rung
@@ -22,7 +22,7 @@ class Proposal(Generic[G]):
 
     genome: G
     parents: tuple[int, ...] = ()  # births
-    operator: str = "founder"
+    operator: str = FOUNDER
     rung: int = 0
     facts: Mapping[str, Json] = field(default_factory=dict)  # comes back in the record at tell
 

@@ -40,9 +40,9 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> evolve.Run:
 
 def test_probes_then_founders_then_children(run: evolve.Run) -> None:
     operators = [record.operator for record in run.records]
-    assert operators[:27] == ["probe"] * 25 + ["founder"] * 2
+    assert operators[:27] == ["probe"] * 25 + ["promotion", "founder"]
     assert set(operators[27:]) <= {"level switch", "budget switch", "promotion"}
-    assert operators.count("promotion") == 2
+    assert operators[27:].count("promotion") == 2
     assert all(record.score.error is None for record in run.records)
 
 

@@ -61,6 +61,25 @@ def test_a_baseline_is_its_best_candidate_on_validation(tmp_path: Path) -> None:
     assert set(calls) & set(sums) == {row.digest}, "what was not chosen stays untested"
 
 
+def test_births_are_tested_beside_the_baselines(tmp_path: Path) -> None:
+    final = Final(Noted([]), {"middle": scaled(1.0)}, births={"third": 2, "last": 13})
+    run = evolve.run(noted(14, [], final=final), tmp_path / "run")
+    rows = [(row.name, row.role, row.digest, row.birth) for row in run.final[:3]]
+    third, last = (run.records[n].digest for n in (2, 13))
+    assert rows == [
+        ("middle", "baseline", digest(scaled(1.0)[0]), None),
+        ("third", "baseline", third, 2),
+        ("last", "baseline", last, 13),
+    ]
+
+
+@pytest.mark.parametrize("births", [{"late": 14}, {"early": -1}, {"middle": 3}])
+def test_births_that_cannot_be_tested_are_refused(tmp_path: Path, births: dict[str, int]) -> None:
+    final = Final(Noted([]), {"middle": scaled(1.0)}, births=births)
+    with pytest.raises(ExperimentError, match="give a birth from 0 to 13, under a name"):
+        evolve.run(noted(14, [], final=final), tmp_path / "run")
+
+
 def test_a_candidate_that_fails_on_validation_is_not_chosen(tmp_path: Path) -> None:
     best = digest(scaled(0.9)[0])
     final = Final(Noted([]), {"scaled": BASELINES["scaled"]})

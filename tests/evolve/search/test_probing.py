@@ -123,3 +123,21 @@ def test_what_does_not_fit_is_said() -> None:
     tell(search, [one], 0, 0)
     with pytest.raises(ExperimentError, match="seen"):
         tell(search, [other], 1, 0)
+
+
+def total(genome: Vector) -> Score:
+    return Score((float(genome.values.sum()),))
+
+
+def test_a_founder_that_was_a_probe_is_promoted() -> None:
+    search = Probing(probes(), then)
+    records = drive(search, 14, total)
+    best = sorted(records[:9], key=lambda r: r.score.values)[:3]
+    assert [(r.operator, r.parents, r.rung) for r in records[9:12]] == [
+        ("promotion", (each.birth,), 1) for each in best
+    ]
+    assert {r.operator for r in records[12:]} == {"gaussian"}
+    # At the rung of the probes it is a founder: a twin, answered from the ledger.
+    search = Probing(probes(), then, rung=1)
+    records = drive(search, 12, total)
+    assert [(r.operator, r.parents) for r in records[9:]] == [("founder", ())] * 3
