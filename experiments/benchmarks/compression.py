@@ -32,6 +32,7 @@ from experiments import arms
 from experiments.profiles import BUDGET, Mode, Study
 
 ARMS = ("uniform", "random", "one-shot", "solver", "faithful", "ours")
+SEEDED = ("random", "faithful", "ours")
 THIRD = "a third"
 COMPARED = (Mode.BITS, Mode.DEPTH, Mode.SPARSITY)  # EvoPress has no joint mode
 RESAMPLES = 10_000
@@ -69,9 +70,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, default=Path("runs/compression"))
     given = parser.parse_args(arguments)
     for mode in map(Mode, given.mode or COMPARED):
-        asked = [(arm, seed) for seed in range(given.seeds) for arm in ARMS]
         asked = [
-            each for each in asked if each[1] == 0 or each[0] in ("random", "faithful", "ours")
+            (arm, seed)
+            for seed in range(given.seeds)
+            for arm in ARMS
+            if (seed == 0 or arm in SEEDED) and (arm, mode) != ("uniform", Mode.DEPTH)  # dense
         ]
         folder = given.out / f"{given.model}-{given.budget}" / mode
         with ProcessPoolExecutor(given.jobs) as pool:
@@ -173,40 +176,60 @@ def first(
 
 
 def spent(records: Sequence[Record[CompressionProfile]]) -> int:
-    """Evaluated tokens: a profile that was answered from the ledger costs none."""
+    """Evaluated tokens: a profile that was answered from the ledger costs none.
+
+    A failed score says no tokens: it costs as much as any other at its rung.
+    """
     once = {(record.digest, record.rung): record for record in records}
-    return int(sum(record.score.metrics.get("tokens", 0.0) for record in once.values()))
+    most: dict[int, float] = {}
+    for record in once.values():
+        took = record.score.metrics.get("tokens", 0.0)
+        most[record.rung] = max(took, most.get(record.rung, 0.0))
+    return int(sum(r.score.metrics.get("tokens", most[r.rung]) for r in once.values()))
 
 
 def table(model: str, mode: Mode, budget: int, found: Sequence[Outcome]) -> list[str]:
-    """Rows of Markdown: arms by seed, each against ours of that seed."""
+    """Rows of Markdown: each arm against ours, seed by seed, then over all seeds."""
+    by = {(each.arm, each.seed): each for each in found}
+    arms_ = [arm for arm in ARMS if (arm, 0) in by and arm != "ours"]
+    seeds = sorted(seed for arm, seed in by if arm == "ours")
+    ours = [by["ours", seed] for seed in seeds]
+    n = len(ours[0].kl)
     lines = [
-        f"\n{model}, {mode}: budget {budget:,} tokens a search, "
-        f"{len(found[0].kl)} held-out sequences",
+        f"\n{model}, {mode}: budget {budget:,} tokens a search, {n} held-out sequences",
         "| arm | seed | held-out KL | perplexity | tokens | ours - arm, KL (95 %) | ours is |",
         "| --- | ---: | ---: | ---: | ---: | --- | --- |",
     ]
-    best = {each.seed: each for each in found if each.arm == "ours"}
-    theirs = {each.seed: each for each in found if each.arm == "faithful"}
-    early = [each for each in found if each.arm == THIRD]
-    for each in (each for each in found if each.arm != THIRD):
-        mine = best[each.seed]
-        low, high = interval(np.array(mine.kl) - np.array(each.kl))
-        lines.append(
-            f"| {each.arm} | {each.seed} | {each.mean:.4f} | {each.perplexity:.2f} | "
-            f"{each.tokens:,} | {mine.mean - each.mean:+.4f} [{low:+.4f}, {high:+.4f}] | "
-            f"{'' if each is mine else verdict(low, high, each.mean)} |"
-        )
-    lines += [""] * bool(early)
-    for each in early:
-        final = theirs[each.seed]
-        low, high = interval(np.array(each.kl) - np.array(final.kl))
+    for mine in ours:
+        rivals = [by.get((arm, mine.seed)) or by[arm, 0] for arm in arms_]
+        lines += [f"{_row(each, mine.seed)} {_against([mine], [each])} |" for each in rivals]
+        lines.append(f"{_row(mine, mine.seed)} | |")
+    if len(seeds) > 1:
+        lines += [f"| {arm} | all | | | | {_all(by, arm, ours)} |" for arm in arms_]
+    lines += [""] * any(arm == THIRD for arm, _ in by)
+    for each in (by[THIRD, seed] for seed in seeds if (THIRD, seed) in by):
+        difference, is_ = _against([each], [by["faithful", each.seed]]).split(" | ")
         lines.append(
             f"Seed {each.seed}, ours after {each.tokens:,} tokens, a third of faithful's: "
-            f"{each.mean:.4f}; minus faithful's last: {each.mean - final.mean:+.4f} "
-            f"[{low:+.4f}, {high:+.4f}], {verdict(low, high, final.mean)}"
+            f"{each.mean:.4f}; minus faithful's last: {difference}, {is_}"
         )
     return lines
+
+
+def _row(each: Outcome, seed: int) -> str:
+    return f"| {each.arm} | {seed} | {each.mean:.4f} | {each.perplexity:.2f} | {each.tokens:,} |"
+
+
+def _all(by: Mapping[tuple[str, int], Outcome], arm: str, ours: Sequence[Outcome]) -> str:
+    return _against(ours, [by.get((arm, mine.seed)) or by[arm, 0] for mine in ours])
+
+
+def _against(ours: Sequence[Outcome], theirs: Sequence[Outcome]) -> str:
+    """The difference of KL, in the mean over pairs, with its interval over sequences; verdict."""
+    gained = np.mean([np.subtract(a.kl, b.kl) for a, b in zip(ours, theirs, strict=True)], axis=0)
+    low, high = interval(gained)
+    level = float(np.mean([each.mean for each in theirs]))
+    return f"{gained.mean():+.4f} [{low:+.4f}, {high:+.4f}] | {verdict(low, high, level)}"
 
 
 def interval(differences: np.ndarray, seed: int = 0) -> tuple[float, float]:

@@ -13,6 +13,7 @@ from experiments.benchmarks.compression import (
     Outcome,
     first,
     interval,
+    spent,
     table,
     tokens,
     verdict,
@@ -38,17 +39,25 @@ def test_verdicts() -> None:
     assert verdict(0.001, 0.011, 1.0) == "worse"
 
 
-def test_the_table_compares_each_arm_with_ours_of_its_seed() -> None:
+def test_the_table_compares_each_arm_with_ours_of_each_seed_and_of_all() -> None:
     outcomes = [
         found("uniform", [0.5, 0.6, 0.7]),
+        found("faithful", [0.45, 0.55, 0.65]),
         found("ours", [0.4, 0.5, 0.6]),
-        found("faithful", [0.3, 0.4, 0.5], seed=1),
+        found("faithful", [0.31, 0.41, 0.51], seed=1),
         found("ours", [0.35, 0.45, 0.55], seed=1),
     ]
     rows = table("stories", Mode.BITS, 1000, outcomes)[3:]
-    assert "| uniform | 0 | 0.6000 | 3.00 | 100 | -0.1000 [-0.1000, -0.1000] | better |" in rows
-    assert "| faithful | 1 | 0.4000 | 3.00 | 100 | +0.0500 [+0.0500, +0.0500] | worse |" in rows
-    assert rows[1].endswith("| +0.0000 [+0.0000, +0.0000] |  |")
+    assert rows == [
+        "| uniform | 0 | 0.6000 | 3.00 | 100 | -0.1000 [-0.1000, -0.1000] | better |",
+        "| faithful | 0 | 0.5500 | 3.00 | 100 | -0.0500 [-0.0500, -0.0500] | better |",
+        "| ours | 0 | 0.5000 | 3.00 | 100 | | |",
+        "| uniform | 1 | 0.6000 | 3.00 | 100 | -0.1500 [-0.1500, -0.1500] | better |",
+        "| faithful | 1 | 0.4100 | 3.00 | 100 | +0.0400 [+0.0400, +0.0400] | worse |",
+        "| ours | 1 | 0.4500 | 3.00 | 100 | | |",
+        "| uniform | all | | | | -0.1250 [-0.1250, -0.1250] | better |",
+        "| faithful | all | | | | -0.0050 [-0.0050, -0.0050] | better |",
+    ]
 
 
 def test_a_third_is_compared_with_faithful() -> None:
@@ -81,6 +90,17 @@ def test_the_first_is_the_best_of_the_dearest_rung_within_the_tokens() -> None:
     spending = [(2, "b", 2, 1.0), (5, "b", 2, 1.0), (6, "a", 6, 5.0), (14, "a", 11, 5.0)]
     for tokens_, genome, spent, value in [*spending, (15, "b", 15, 4.0), (99, "b", 15, 4.0)]:
         assert first(records, tokens_) == (genome, spent, value)
+
+
+def test_a_failed_evaluation_costs_what_others_cost_at_its_rung() -> None:
+    good, bad = Score((1.0,), metrics={"tokens": 4.0}), Score.failed("invalid: nan")
+    records = [
+        cast("Record[CompressionProfile]", Record(i, name, name, score, rung))
+        for i, (name, score, rung) in enumerate(
+            [("a", good, 1), ("b", bad, 1), ("b", bad, 1), ("c", bad, 0)]
+        )
+    ]
+    assert spent(records) == 4 + 4
 
 
 def test_a_budget_is_a_number_or_a_name() -> None:
