@@ -9,7 +9,7 @@ from typing import Any, Generic, Protocol
 
 from evolve.errors import ExperimentError
 from evolve.failure import Policy
-from evolve.score import Fitness, G, Record
+from evolve.score import Fitness, Foretelling, G, Record
 from evolve.search.protocol import Search, window_of
 
 
@@ -75,7 +75,8 @@ class Final(Generic[G]):
 class Experiment(Generic[G]):
     """Everything that makes a run: the recipe of a search, a fitness, a budget, a seed.
 
-    `policy`: how often a birth is tried again, by the kind of its failure.
+    `policy`: how often a birth is tried again, by the kind of its failure. `plan`: lines for
+    people, printed before any work.
     """
 
     name: str
@@ -86,6 +87,7 @@ class Experiment(Generic[G]):
     order: Ordered | Free = Ordered()
     final: Final[G] | None = None
     policy: Policy = field(default_factory=Policy)
+    plan: Sequence[str] = ()
 
     def __post_init__(self) -> None:
         if self.births < 1:
@@ -97,6 +99,11 @@ class Experiment(Generic[G]):
                 f"Experiment.search is {self.search!r}; give a function that builds the search "
                 "anew, e.g. `lambda: Genetic(...)`, so that a run can be resumed."
             )
+
+    def foretold(self) -> list[str]:
+        """Lines that say before any work what it will be: the fitness's, and `plan`."""
+        said = self.fitness.plan() if isinstance(self.fitness, Foretelling) else ()
+        return [*said, *self.plan]
 
     def window(self) -> int:
         """How many births may be in flight at once: a number of the experiment."""

@@ -207,7 +207,8 @@ def front(study: Study) -> Experiment[CompressionProfile]:
         )
 
     name = f"{study.name}_front"
-    return Experiment(name, search, joined, BUDGET // study.whole(MANY))
+    plan = [study.plan(BUDGET)[-1]]  # no size is too large
+    return Experiment(name, search, joined, BUDGET // study.whole(MANY), plan=plan)
 
 
 def searches(study: Callable[[Mode], Study]) -> tuple[Making, Making, Making, Making, Making]:
@@ -215,7 +216,8 @@ def searches(study: Callable[[Mode], Study]) -> tuple[Making, Making, Making, Ma
 
     def of(mode: Mode) -> Making:
         def made() -> Experiment[CompressionProfile]:
-            return ours(study(mode))
+            chosen = study(mode)
+            return replace(ours(chosen), plan=chosen.plan(BUDGET))
 
         return made
 

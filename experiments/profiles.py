@@ -16,6 +16,7 @@ from evolve.genomes.compression.space import BitGrid, ProfileSpace, ZeroGrid
 from evolve.streams import Stream, rng_for
 from experiments.material.levels import levels
 from fitness.divergence import Divergence
+from fitness.divergence.plan import minutes
 from operators.compression import random_profile
 
 BUDGET = 400_000  # evaluated tokens a search
@@ -77,6 +78,18 @@ class Study:
         if self.mode is Mode.JOINT:
             limit = cost.fixed + round(JOINT_SHARE * (limit - cost.fixed))
         return Budget(self.space, cost, limit)
+
+    def plan(self, tokens: int) -> list[str]:
+        """Lines: the budget of a profile, and what a search of so many tokens takes."""
+        gone = f"{self.removed} attentions and {self.removed} MLPs removed"
+        cost = self.budget.cost
+        if cost is not None:
+            gone = f"{cost.name} of at most {self.budget.limit:,} {cost.unit}".rstrip()
+        return [
+            f"budget      {gone}",
+            f"in all      at most {tokens:,} tokens, about {minutes(self.space, tokens):.0f} min "
+            "on one core",
+        ]
 
     def random(self, n: int, seed: int) -> list[CompressionProfile]:
         """`n` random profiles of the budget, by `seed`."""

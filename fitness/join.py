@@ -17,7 +17,7 @@ from typing import Generic, TypeVar
 import numpy as np
 
 from evolve.errors import FitnessError
-from evolve.score import Fitness, G_contra, Needs, Objective, Score, needs_at
+from evolve.score import Fitness, Foretelling, G_contra, Needs, Objective, Score, needs_at
 from fitness.expressed import OnExpressed, attempt
 
 T = TypeVar("T")
@@ -121,6 +121,12 @@ class Join(Generic[G_contra]):
             timeout=sum(limits) if len(limits) == len(needs) else None,
             startup=max(need.startup for need in needs),
         )
+
+    def plan(self) -> list[str]:
+        """What the parts say."""
+        return [
+            line for part in self._parts if isinstance(part, Foretelling) for line in part.plan()
+        ]
 
     def evaluate(self, genomes: Sequence[G_contra], rung: int, seed: int) -> list[Score]:
         """One score a genome, of the scores that the parts give it."""

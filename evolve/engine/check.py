@@ -16,7 +16,7 @@ from evolve.engine.workers import Answer, Job, Workers, failed, packed
 from evolve.errors import FitnessError
 from evolve.experiment import Experiment
 from evolve.genome import digest
-from evolve.score import Foretelling, Score, needs_at
+from evolve.score import Score, needs_at
 from evolve.streams import Stream, seed_for
 
 
@@ -35,8 +35,7 @@ def examine(
     yield f"experiment  {experiment.name}: {experiment.births} births, seed {experiment.seed}"
     yield f"objectives  {objectives}"
     yield f"window      {experiment.window()} births in flight, {workers} workers"
-    if isinstance(fitness, Foretelling):
-        yield from fitness.plan()
+    yield from experiment.foretold()
     genome = first_genome(experiment)
     copy = type(genome).unpack(genome.pack())
     if digest(copy) != digest(genome):

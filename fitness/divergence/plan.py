@@ -57,6 +57,11 @@ def plan_of(space: ProfileSpace, load: Load) -> list[str]:
     return lines
 
 
+def minutes(space: ProfileSpace, tokens: int) -> float:
+    """How long `tokens` take on one core, where no profiles share blocks."""
+    return tokens * work(space) / products_a_second() / 60
+
+
 def work(space: ProfileSpace) -> int:
     """Floating-point operations a token: two a weight of the linear layers and the head."""
     width, vocabulary = _shape(space)
@@ -72,7 +77,7 @@ def memory(space: ProfileSpace, load: Load) -> int:
     targets = n * positions * (8 * load.top_k if load.top_k else 4 * vocabulary)
     return (
         load.itemsize * parameters
-        + load.itemsize * (load.batch + 1) * n * positions * width
+        + load.itemsize * (load.batch + 2) * n * positions * width
         + load.itemsize * largest * int(space.n_levels.max())
         + (load.itemsize + 4) * load.shard * positions * vocabulary
         + min(targets, load.kept)

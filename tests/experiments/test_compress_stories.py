@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -20,7 +21,7 @@ from evolve.genomes.compression.profile import CompressionProfile
 from evolve.search.protocol import Proposal
 from evolve.streams import Stream, rng_for
 from experiments.arms import best_of_random, faithful, ours, solver
-from experiments.compress_stories import study
+from experiments.compress_stories import bits, depth, size, study
 from experiments.profiles import BUDGET, OFFSPRING, Mode, Study
 from tests.evolve.engine.kills import ROOT, killed
 from tests.experiments.compression_driver import small
@@ -117,6 +118,21 @@ def tokens_of(made: Experiment[CompressionProfile], length: int) -> int:
         records.append(Record(birth, p.genome, name, score, p.rung, p.parents, p.operator))
     once = {(record.digest, record.rung) for record in records}
     return length * sum(made.fitness.rungs[rung] for _, rung in once)
+
+
+def test_the_plan_says_budget_tokens_and_time() -> None:
+    said = "\n".join(bits().foretold())
+    for part in (
+        r"^model       base: 6 blocks", r"^levels      5 a unit", r"^tokens      512, 4,096 ",
+        r"^time        about \S+, \S+ s", r"^memory      about \S+ MB",
+        r"^budget      bytes of at most [\d,]+ B$",
+        r"^in all      at most 400,000 tokens, about \d+ min on one core$",
+    ):  # fmt: skip
+        assert re.search(part, said, re.MULTILINE), (part, said)
+    assert "budget      2 attentions and 2 MLPs removed" in depth().foretold()
+    front = size().foretold()
+    assert front[0].startswith("model       base")
+    assert front[-1].startswith("in all      at most 400,000 tokens")
 
 
 def test_the_command_line_finds_each_mode() -> None:

@@ -207,3 +207,12 @@ def test_wrong_joins_are_refused() -> None:
         Limit(rich, "b", at_most=1.0)
     with pytest.raises(FitnessError, match="give at_most or at_least"):
         Limit(rich, "a")
+
+
+def test_the_plan_is_what_the_parts_say() -> None:
+    class Telling(Rich):
+        def plan(self) -> list[str]:
+            return [f"{self.name} takes long"]
+
+    assert Join((Rich("a"), Telling("b"), Telling("c"))).plan() == ["b takes long", "c takes long"]
+    assert Join((Rich("a"),)).plan() == []

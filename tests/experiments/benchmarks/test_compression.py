@@ -88,8 +88,8 @@ def test_the_first_is_the_best_of_the_dearest_rung_within_the_tokens() -> None:
         for i, (genome, rung, value) in enumerate(zip(genomes, rungs, values))
     ]
     spending = [(2, "b", 2, 1.0), (5, "b", 2, 1.0), (6, "a", 6, 5.0), (14, "a", 11, 5.0)]
-    for tokens_, genome, spent, value in [*spending, (15, "b", 15, 4.0), (99, "b", 15, 4.0)]:
-        assert first(records, tokens_) == (genome, spent, value)
+    for tokens_, genome, taken, value in [*spending, (15, "b", 15, 4.0), (99, "b", 15, 4.0)]:
+        assert first(records, tokens_) == (genome, taken, value)
 
 
 def test_a_failed_evaluation_costs_what_others_cost_at_its_rung() -> None:

@@ -9,7 +9,7 @@ from evolve.genomes.compression.space import ProfileSpace
 from experiments import material
 from experiments.material.samples import samples
 from fitness.divergence import Divergence
-from fitness.divergence.plan import Load, memory, work
+from fitness.divergence.plan import Load, memory, minutes, work
 
 
 @pytest.fixture(scope="module")
@@ -32,11 +32,15 @@ def test_work_is_two_operations_a_weight(space: ProfileSpace) -> None:
     assert work(space) == 2 * (6 * (4 * 288 * 288 + 3 * 288 * 768) + 288 * 32_000)
 
 
+def test_minutes_go_with_the_tokens(space: ProfileSpace) -> None:
+    assert 10 * minutes(space, 10) < minutes(space, 10_000) < 1e5 * minutes(space, 10)
+
+
 def test_memory_is_the_formula(space: ProfileSpace) -> None:
     load = Load((1, 4), 256, batch=8, shard=2, top_k=512, itemsize=4, kept=2**30)
     parts = (
         4 * 15_191_712,  # parameters
-        4 * 9 * 4 * 255 * 288,  # hidden states
+        4 * 10 * 4 * 255 * 288,  # hidden states
         4 * (4 * 288 * 288 + 3 * 288 * 768),  # one block at one level
         8 * 2 * 255 * 32_000,  # logits
         4 * 255 * 8 * 512,  # targets
