@@ -18,6 +18,7 @@ from rich.console import Console
 from evolve.engine.hire import Options
 from evolve.engine.surroundings import NAMES, surround
 from evolve.errors import EvolveError, StoreError
+from evolve.export.forms import Form, exporter_to
 from evolve.levels.cli import levels_app
 
 app = typer.Typer(
@@ -189,7 +190,13 @@ def show(
 def export(
     path: RunPath,
     pick: Annotated[str, typer.Option(help="best:OBJECTIVE, knee, or birth:N.")] = "knee",
-    to: Annotated[Path | None, typer.Option(help="A new directory; default RUN/PICK.")] = None,
+    to: Annotated[
+        Path | None, typer.Option(help="A new directory; default RUN/PICK, RUN/PICK-FORM.")
+    ] = None,
+    form: Annotated[
+        Form | None,
+        typer.Option(help="Of a compression profile; default: what the experiment exports."),
+    ] = None,
 ) -> None:
     """Write a candidate of a run as what other tools load."""
     from evolve.engine.story import story
@@ -198,8 +205,12 @@ def export(
 
     found = _load(path)
     record = found.pick(pick)
-    target = to or path / pick.replace(":", "-")
-    exporter = _own_exporter(found) or exporter_for(record.genome, found)
+    stem = pick if form is None else f"{pick}-{form}"
+    target = to or path / stem.replace(":", "-")
+    if form is None:
+        exporter = _own_exporter(found) or exporter_for(record.genome, found)
+    else:
+        exporter = exporter_to(form, record.genome)
     exporter.export(record, target, story(found, record))
     _line(f"Exported birth {record.birth} to {target}")
     for note in notes(target):
@@ -248,15 +259,13 @@ def _conduct(
 ) -> None:
     from evolve.engine.run import conduct
     from evolve.report.live import Live
-    from evolve.score import Foretelling
 
     begun = time.monotonic()
     count = options.workers
     where = "in this process (no timeout is enforced)" if count == 0 else f"on {count} Ray workers"
     _line(f"{experiment.name}: {experiment.births} births {where}, in {out}")
-    if isinstance(experiment.fitness, Foretelling):
-        for words in experiment.fitness.plan():
-            _line(words)
+    for words in experiment.foretold():
+        _line(words)
     try:
         with Live(OUT) as watcher:
             found = conduct(

@@ -2,8 +2,9 @@
 
 Fewer bits become compressed-tensors' `pack-quantized` (0.20.0): symmetric, codes and scales as
 the level database holds them, nothing quantised anew. Zeros and removed parts alone become dense
-safetensors. Load it without `CompressedTensorsConfig(dequantize=True)`: with that, transformers
-5.23 applies one group's scheme to every layer, silently. The bits that vLLM takes: `profile_card`.
+safetensors, and so does everything if a layer with bits is no plain `nn.Linear` (GPT-2, Falcon).
+Load it without `CompressedTensorsConfig(dequantize=True)`: with that, transformers 5.23 applies
+one group's scheme to every layer, silently. The bits that vLLM takes: `profile_card`.
 """
 
 from __future__ import annotations

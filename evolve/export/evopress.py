@@ -14,7 +14,13 @@ import numpy as np
 from evolve.errors import ExportError
 from evolve.genomes.compression.level import Bits
 from evolve.genomes.compression.profile import CompressionProfile
-from evolve.genomes.compression.space import ProfileSpace, Unit, ZeroGrid, middle
+from evolve.genomes.compression.space import BitGrid, ProfileSpace, Unit, ZeroGrid, middle
+
+DEPTH, BITS, SPARSITY = "layer_drop_config.txt", "quantization.txt", "sparsity.txt"
+NOTE = (
+    "The texts say neither model nor grid: what a number means is up to the tool's own database "
+    "of levels. Measure the result before you use it."
+)
 
 # What is removed of a block: (attention kept, MLP kept) -> EvoPress's word.
 _WORDS = {
@@ -23,6 +29,22 @@ _WORDS = {
     (True, False): "mlp",
     (False, False): "attn+mlp",
 }
+
+
+def evopress_texts(profile: CompressionProfile) -> dict[str, str]:
+    """The texts that together hold `profile`, by file name.
+
+    `BITS` or `SPARSITY` where the space has levels, `DEPTH` where it removes parts. Raises
+    `ExportError` as `bits_text` and `sparsity_text` do.
+    """
+    texts = {}
+    if isinstance(profile.space.grid, BitGrid):
+        texts[BITS] = bits_text(profile)
+    if isinstance(profile.space.grid, ZeroGrid):
+        texts[SPARSITY] = sparsity_text(profile)
+    if profile.space.depth:
+        texts[DEPTH] = depth_text(profile)
+    return texts
 
 
 def depth_text(profile: CompressionProfile) -> str:
@@ -61,7 +83,8 @@ def bits_text(profile: CompressionProfile) -> str:
     for linear, level in profile.layers():
         if not isinstance(level, Bits):
             raise ExportError(
-                f"{linear.name} is at {level.name}; EvoPress's quantization file holds bits only."
+                f"{linear.name} is at {level.name}; EvoPress's quantization file holds bits only. "
+                "Search with BitGrid(dense=False), or write profile.json."
             )
         lines.append(f"{linear.name}: {level.bits}\n")
     return "".join(lines)

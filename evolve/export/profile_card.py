@@ -5,18 +5,21 @@ Knows profiles and words, no tensors.
 vLLM's source, read and not run: the weight-only scheme of this format takes 4 and 8 bits up to
 release 0.23 (June 2026). Pull request 46389, opened and merged late in that month, adds 2, 3, 5, 6
 and 7 bits through Humming, a library of CUDA kernels; which release is the first with it was not
-established. Codes of 3, 5, 6 and 7 bits are packed across words, as compressed-tensors 0.20.0
-does; the format once padded each word (compressed-tensors issue 719), so older readers differ.
+established. For a fused matrix (q, k, v; gate, up) it takes the first part's scheme, and refuses
+one that has parts with and without a scheme. Codes of 3, 5, 6 and 7 bits are packed across words,
+as compressed-tensors 0.20.0 does; the format once padded each word (compressed-tensors issue 719),
+so older readers differ.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from itertools import product
 
 from evolve.export import card
 from evolve.export.depth import kept_blocks, zeroed_parts
 from evolve.export.profile_json import FILE, profile_json
-from evolve.genomes.compression.anatomy import Linear, Part
+from evolve.genomes.compression.anatomy import FUSED, Linear, Part
 from evolve.genomes.compression.level import Bits, Level, Zeros
 from evolve.genomes.compression.profile import CompressionProfile
 from evolve.score import Record
@@ -26,16 +29,25 @@ VLLM = (
     "Not run in vLLM. By its source, releases up to 0.23 load 4 and 8 bits in this format; 2, 3, "
     "5, 6 and 7 bits need its pull request 46389 of June 2026 and a CUDA device."
 )
-CONV1D = (
-    "compressed-tensors packs no transposed layers (Conv1D), so the weights are written dense, "
-    "with the values of their levels: the file is as large as the original's."
+_DENSE = (
+    "so the weights are written dense, with the values of their levels: the file is as large as "
+    f"an uncompressed one. The bytes told here and in {FILE} are those of the packed form."
+)
+CONV1D = f"compressed-tensors packs no transposed layers (Conv1D), {_DENSE}"
+OVERRIDDEN = (
+    "compressed-tensors packs no layers whose class has a forward of its own, as Falcon's, "
+    f"{_DENSE}"
 )
 
 
 def packs(profile: CompressionProfile) -> bool:
-    """Whether `profile` is written packed: it keeps layers with bits, none of them transposed."""
-    quantised = [linear for linear, level in _kept(profile) if isinstance(level, Bits)]
-    return bool(quantised) and not any(linear.transposed for linear in quantised)
+    """Whether `profile` is written packed: it keeps layers with bits, all plain `nn.Linear`."""
+    quantised = _quantised(profile)
+    return bool(quantised) and not any(each.transposed or each.overridden for each in quantised)
+
+
+def _quantised(profile: CompressionProfile) -> list[Linear]:
+    return [linear for linear, level in _kept(profile) if isinstance(level, Bits)]
 
 
 def _kept(profile: CompressionProfile) -> Iterator[tuple[Linear, Level]]:
@@ -53,9 +65,9 @@ def notes(profile: CompressionProfile) -> list[str]:
     if any(isinstance(level, Zeros) for level in levels):
         words.append(ZEROS)
     if packs(profile):
-        words.append(VLLM)
-    elif any(isinstance(level, Bits) for level in levels):
-        words.append(CONV1D)
+        words.append(_differing(profile) or VLLM)
+    elif quantised := _quantised(profile):
+        words.append(CONV1D if any(each.transposed for each in quantised) else OVERRIDDEN)
     kept, n_blocks = kept_blocks(profile), profile.space.n_blocks
     if gone := [str(i) for i in range(n_blocks) if i not in kept]:
         words.append(f"Deleted, by the original's numbers: blocks {', '.join(gone)}.")
@@ -66,6 +78,24 @@ def notes(profile: CompressionProfile) -> list[str]:
             f"numbers: {names}."
         )
     return words
+
+
+def _differing(profile: CompressionProfile) -> str:
+    """What to know where parts of a fused matrix are at different levels; "" if none are."""
+    levels = dict(_kept(profile))
+    found = []
+    for block in profile.space.anatomy.blocks:
+        for part, tie in product(Part, FUSED):
+            fused = [each for each in block.part(part) if each.own in tie and each in levels]
+            if len({levels[each] for each in fused}) > 1:
+                found.append(", ".join(f"{each.name} {levels[each].name}" for each in fused))
+    if not found:
+        return ""
+    return (
+        "Not for vLLM: by its source it holds q, k and v, and gate and up, as one matrix each, "
+        f"with one scheme for all of it. {len(found)} of them have parts at different levels, "
+        f"first {found[0]}. Search a space built with tied=True for what it can load."
+    )
 
 
 def profile_card(title: str, record: Record[CompressionProfile], story: Mapping[str, str]) -> str:

@@ -79,16 +79,26 @@ def read_profile(path: str | Path, space: ProfileSpace) -> CompressionProfile:
 def _content(file: Path) -> dict[str, Any]:
     try:
         found: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
-        parts = found["format"], found["model"]["sha256"], found["database"], found["levels"]
-        removed = [found["removed"][part.value] for part in Part]
+        written, _, _ = found["format"], found["model"]["sha256"], found["database"]
+        levels, removed = found["levels"], [found["removed"][part.value] for part in Part]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ExportError(
             f"{file} is no profile ({type(error).__name__}: {error}); give a {FILE} that an "
             "export wrote."
         ) from error
-    if parts[0] != FORMAT or not all(isinstance(each, list) for each in removed):
+    if written != FORMAT:
         raise ExportError(
-            f"{file} has format {parts[0]!r}, this version reads {FORMAT}; export anew."
+            f"{file} has format {written!r}, this version reads {FORMAT}; export anew."
+        )
+    if not isinstance(levels, dict):
+        raise ExportError(
+            f"{file} has {levels!r:.40} as levels, not an object of level names by module; "
+            f"give a {FILE} that an export wrote."
+        )
+    if not all(isinstance(each, list) for each in removed):
+        raise ExportError(
+            f"{file} has {removed!r:.40} as removed parts, not lists of blocks; give a {FILE} "
+            "that an export wrote."
         )
     return found
 

@@ -21,10 +21,9 @@ from typing import TYPE_CHECKING
 
 from evolve.errors import ExportError
 from evolve.export import card
-from evolve.export.companions import write_json
 from evolve.export.compressed import refuse_others
-from evolve.export.directory import appearing, refuse_existing
-from evolve.export.profile_json import FILE, profile_json
+from evolve.export.directory import refuse_existing
+from evolve.export.texts import write_texts
 from evolve.genomes.checkpoint import read_config
 from evolve.genomes.compression.anatomy import Anatomy, Linear
 from evolve.genomes.compression.level import Bits, Level, Zeros
@@ -48,6 +47,12 @@ _ARCHITECTURES = {
     "gemma3_text": "gemma3",
     "phi": "phi2",
 }
+
+
+def fitting_types(profile: CompressionProfile) -> Mapping[int, str]:
+    """`K_QUANTS` where its blocks of 256 divide the inputs of every layer, else `SMALL_BLOCKS`."""
+    whole = all(linear.columns % 256 == 0 for linear in profile.space.anatomy.linears)
+    return K_QUANTS if whole else SMALL_BLOCKS
 
 
 def tensor_types(profile: CompressionProfile, types: Mapping[int, str] = K_QUANTS) -> str:
@@ -103,11 +108,17 @@ def gptqmodel_dynamic(profile: CompressionProfile) -> dict[str, dict[str, int | 
 class RecipeExporter:
     """Writes a directory of recipes, not of weights. An `Exporter`.
 
-    `types`: GGUF's type by bits. A tool that cannot hold the profile gets no file, and the
-    README says why; if no tool can, that is an `ExportError`.
+    `types`: GGUF's type by bits. `llama_cpp`, `gptqmodel`: for which tools. A tool that cannot
+    hold the profile gets no file, and the README says why; if none can: `ExportError`.
     """
 
     types: Mapping[int, str] = field(default_factory=lambda: dict(K_QUANTS))
+    llama_cpp: bool = True
+    gptqmodel: bool = True
+
+    def __post_init__(self) -> None:
+        if not (self.llama_cpp or self.gptqmodel):
+            raise ExportError("RecipeExporter has no tool to write for; leave it llama_cpp, say.")
 
     def export(
         self, record: Record[CompressionProfile], to: Path, story: Mapping[str, str]
@@ -121,11 +132,13 @@ class RecipeExporter:
         refuse_existing(to)
         profile, files, refused = record.genome, dict[str, str](), list[str]()
         try:
-            files[TENSOR_TYPES] = tensor_types(profile, self.types)
+            if self.llama_cpp:
+                files[TENSOR_TYPES] = tensor_types(profile, self.types)
         except ExportError as error:
             refused.append(f"No {TENSOR_TYPES} for llama.cpp: {error}")
         try:
-            files[DYNAMIC] = json.dumps(gptqmodel_dynamic(profile), indent=2) + "\n"
+            if self.gptqmodel:
+                files[DYNAMIC] = json.dumps(gptqmodel_dynamic(profile), indent=2) + "\n"
         except ExportError as error:
             refused.append(f"No {DYNAMIC} for GPTQModel: {error}")
         if not files:
@@ -138,12 +151,7 @@ class RecipeExporter:
             "Use": "\n\n".join(use[name] for name in files),
             **story,
         }
-        with appearing(to) as folder:
-            for name, text in files.items():
-                (folder / name).write_text(text, encoding="utf-8")
-            write_json(folder / FILE, profile_json(profile))
-            body = "\n\n".join(f"## {title}\n\n{text}" for title, text in sections.items())
-            (folder / "README.md").write_text(f"# {HEADER}\n\n{body}\n", encoding="utf-8")
+        write_texts(to, HEADER, files, profile, sections)
 
 
 _WHY = (
@@ -191,7 +199,8 @@ def _typed(
         if word is None:
             raise ExportError(
                 f"{linear.name} is at {level.name}, for which no GGUF type is given; the types "
-                f"are for {', '.join(map(str, types))} bits."
+                f"are for {', '.join(map(str, types))} bits. Search with those, or give types "
+                "for others (RecipeExporter.types)."
             )
         kind = gguf.GGMLQuantizationType[word]
         block, _ = gguf.GGML_QUANT_SIZES[kind]

@@ -66,6 +66,7 @@ class Linear:
     columns: int
     bias: bool = False
     transposed: bool = False  # transformers' Conv1D holds (columns, rows)
+    overridden: bool = False  # a subclass with a forward of its own reads the weight (Falcon)
 
     @property
     def size(self) -> int:
@@ -335,7 +336,13 @@ def _linear(name: str, module: torch.nn.Module) -> Linear | None:
     from transformers.pytorch_utils import Conv1D
 
     if isinstance(module, torch.nn.Linear):
-        return Linear(name, module.out_features, module.in_features, module.bias is not None)
+        return Linear(
+            name,
+            module.out_features,
+            module.in_features,
+            module.bias is not None,
+            overridden=type(module).forward is not torch.nn.Linear.forward,
+        )
     if isinstance(module, Conv1D):
         columns, rows = module.weight.shape
         return Linear(name, rows, columns, True, transposed=True)

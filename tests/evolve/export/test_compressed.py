@@ -36,6 +36,7 @@ from tests.evolve.export.profiles import (
     write_levels,
     write_model,
 )
+from tests.evolve.genomes.compression import families
 
 GRID = BitGrid((2, 3, 4, 5, 6), group=16, dense=True)
 
@@ -203,6 +204,17 @@ def test_stored_in_the_models_own_dtype(tmp_path: Path) -> None:
     written = load_file(folder / "model.safetensors")
     assert {tensor.dtype for tensor in written.values()} == {torch.bfloat16}
     assert all(torch.equal(written[name], tensor) for name, tensor in profile.express().items())
+
+
+@pytest.mark.parametrize("family", families.FAMILIES)
+def test_every_family_reloads_as_scored(family: str, tmp_path: Path) -> None:
+    grid = BitGrid((2, 5), group=16)
+    model = families.write(tmp_path / "model", family)
+    levels = families.write_database(tmp_path / "levels", model, grid)
+    profile = mixed(ProfileSpace.of(model, levels, grid=grid))
+    folder = export(profile, tmp_path / "knee")
+    agree(profile, folder)
+    assert ("quantization_config" in config_of(folder)) == (family not in ("gpt2", "falcon"))
 
 
 def test_transposed_layers_are_written_dense_with_a_word(tmp_path: Path) -> None:

@@ -4,8 +4,12 @@ import pytest
 
 from evolve.errors import ExportError
 from evolve.export.evopress import (
+    BITS,
+    DEPTH,
+    SPARSITY,
     bits_text,
     depth_text,
+    evopress_texts,
     read_bits,
     read_depth,
     read_sparsity,
@@ -15,7 +19,7 @@ from evolve.genomes.compression.profile import CompressionProfile
 from evolve.genomes.compression.space import BitGrid, ProfileSpace, ZeroGrid
 from tests.evolve.export.profiles import mixed, write_levels, write_model
 
-BITS = BitGrid((2, 3, 4), group=16)
+FEW_BITS = BitGrid((2, 3, 4), group=16)
 ZEROS = ZeroGrid(reach=2)
 
 
@@ -26,8 +30,8 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def bits(model: Path) -> ProfileSpace:
-    levels = write_levels(model.parent / "bits", model, BITS)
-    return ProfileSpace.of(model, levels, grid=BITS, depth=True)
+    levels = write_levels(model.parent / "bits", model, FEW_BITS)
+    return ProfileSpace.of(model, levels, grid=FEW_BITS, depth=True)
 
 
 @pytest.fixture(scope="module")
@@ -119,3 +123,13 @@ def test_forms_that_cannot_hold_the_profile(
     tied = ProfileSpace.of(model, levels, grid=ZEROS)
     with pytest.raises(ExportError, match="tied=False"):
         sparsity_text(mixed(tied))
+
+
+def test_the_texts_of_a_profile_hold_all_of_it(
+    model: Path, bits: ProfileSpace, zeros: ProfileSpace
+) -> None:
+    profile = mixed(bits, attention=(1,))
+    assert evopress_texts(profile) == {BITS: bits_text(profile), DEPTH: depth_text(profile)}
+    assert evopress_texts(mixed(zeros)) == {SPARSITY: sparsity_text(mixed(zeros))}
+    alone = mixed(ProfileSpace.of(model, depth=True), mlp=(0,))
+    assert evopress_texts(alone) == {DEPTH: depth_text(alone)}

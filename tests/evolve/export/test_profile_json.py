@@ -80,6 +80,11 @@ def test_others_are_refused_by_name(space: ProfileSpace, tmp_path: Path) -> None
         "format 2, this version reads 1": {"format": 2},
         "block 4; the model has 0 to 3": {"removed": {"attention": [4], "mlp": []}},
         "is no profile": {"levels": None, "removed": {}},
+        "has \\[\\] as levels, not an object of level names": {"levels": []},
+        "has 'b4' as levels": {"levels": "b4"},
+        "has None as levels": {"levels": None},
+        "as removed parts, not lists of blocks": {"removed": {"attention": 3, "mlp": []}},
+        "q_proj at 3, model": {"levels": {"model.layers.0.self_attn.q_proj": 3}},
         "q_proj at b3g16": {
             "levels": {
                 **profile_json(profile)["levels"],

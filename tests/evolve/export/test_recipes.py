@@ -13,6 +13,7 @@ from evolve.export.recipes import (
     K_QUANTS,
     SMALL_BLOCKS,
     RecipeExporter,
+    fitting_types,
     gguf_bytes,
     gptqmodel_dynamic,
     tensor_types,
@@ -86,6 +87,11 @@ def test_rows_that_blocks_do_not_divide_are_refused(small: ProfileSpace) -> None
     with pytest.raises(ExportError, match="q_proj has 32 inputs, which Q4_K's blocks of 256"):
         tensor_types(profile)
     assert "=q4_0\n" in tensor_types(profile, SMALL_BLOCKS)
+
+
+def test_types_fit_the_layers(wide: ProfileSpace, small: ProfileSpace) -> None:
+    assert fitting_types(mixed(wide)) == K_QUANTS
+    assert fitting_types(mixed(small)) == SMALL_BLOCKS
 
 
 def test_bits_without_a_type_are_refused(wide: ProfileSpace) -> None:
@@ -166,6 +172,21 @@ def test_exporter_writes_both_where_both_can(small: ProfileSpace, tmp_path: Path
         f"{gguf_bytes(mixed(small), SMALL_BLOCKS):,} bytes"
         in (tmp_path / "to" / "README.md").read_text()
     )
+
+
+def test_exporter_for_one_tool(small: ProfileSpace, tmp_path: Path) -> None:
+    for exporter, name in (
+        (RecipeExporter(SMALL_BLOCKS, gptqmodel=False), "tensor_types.txt"),
+        (RecipeExporter(llama_cpp=False), "gptqmodel_dynamic.json"),
+    ):
+        exporter.export(record_of(mixed(small)), tmp_path / name, {})
+        found = {file.name for file in (tmp_path / name).iterdir()}
+        assert found == {name, "profile.json", "README.md"}
+        assert len(card.notes(tmp_path / name)) == 1
+    with pytest.raises(ExportError, match="blocks of 256 do not divide"):
+        RecipeExporter(gptqmodel=False).export(record_of(mixed(small)), tmp_path / "to", {})
+    with pytest.raises(ExportError, match="no tool to write for"):
+        RecipeExporter(llama_cpp=False, gptqmodel=False)
 
 
 def test_exporter_refuses_what_no_tool_holds(small: ProfileSpace, tmp_path: Path) -> None:

@@ -54,6 +54,8 @@ def test_linears_are_the_live_modules_of_the_blocks(model: Path) -> None:
         assert found[name].weight.shape == shape
         assert linear.bias == (found[name].bias is not None)
         assert linear.transposed == isinstance(found[name], Conv1D)
+        plain = type(found[name]) is torch.nn.Linear
+        assert linear.overridden == (not plain and not linear.transposed)
 
 
 def test_every_stored_tensor_has_its_live_name(model: Path) -> None:
