@@ -3,7 +3,7 @@
 Knows no model (`compress_stories` and `compress_smollm` do) and no search (`arms` does).
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import cached_property
 from pathlib import Path
@@ -39,7 +39,8 @@ class Mode(StrEnum):
 class Study:
     """A model and its text: (n, length) tokens each. `group`: inputs that share a scale.
 
-    `removed`: how many attentions and how many MLPs go when `mode` is depth.
+    `removed`: how many attentions and how many MLPs go when `mode` is depth. `gpus`, `dtype`,
+    `shard`, `threads`: as in `Divergence`; results depend on them in their last bits.
     """
 
     name: str
@@ -50,6 +51,10 @@ class Study:
     calibration: np.ndarray
     text: np.ndarray
     held_out: np.ndarray
+    gpus: float = 0.0
+    dtype: str = "float32"
+    shard: int = 1
+    threads: int = 1
 
     @cached_property
     def space(self) -> ProfileSpace:
@@ -103,12 +108,17 @@ class Study:
     def divergence(self, *rungs: int, fresh: bool = False) -> Divergence:
         """KL on the search's text, `rungs` in tokens."""
         sizes = tuple(self.sequences(rung) for rung in rungs)
-        return Divergence(self.space, self.text, sizes, fresh=fresh, batch=OFFSPRING)
+        return self._on(Divergence(self.space, self.text, sizes, fresh=fresh, batch=OFFSPRING))
 
     @property
     def test(self) -> Divergence:
         """KL over the full vocabulary on text that no search sees."""
-        return Divergence(self.space, self.held_out, top_k=0, batch=1)
+        return self._on(Divergence(self.space, self.held_out, top_k=0, batch=1))
+
+    def _on(self, made: Divergence) -> Divergence:
+        return replace(
+            made, gpus=self.gpus, dtype=self.dtype, shard=self.shard, threads=self.threads
+        )
 
     def whole(self, tokens: int) -> int:
         """What so many tokens are in whole sequences."""

@@ -6,7 +6,8 @@ Every arm spends at most 400,000 evaluated tokens (`--budget` changes that), the
 scored once on held-out text: KL to the dense model over the full vocabulary. Verdicts: paired
 bootstrap over held-out sequences of the difference of KL, 95 %. "faithful" is EvoPress's rules
 at this budget, not its published convergence; "a third" is the best of ours after a third of the
-tokens that faithful spent. Runs lie below `--out` and are not made again.
+tokens that faithful spent. Runs lie below `--out` and are not made again. `--device cuda` is the
+same on a GPU, which `--jobs` share.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from pathlib import Path
 from typing import cast
 
 import numpy as np
+import torch
 
 import evolve
 from evolve import Experiment
@@ -37,6 +39,7 @@ THIRD = "a third"
 COMPARED = (Mode.BITS, Mode.DEPTH, Mode.SPARSITY)  # EvoPress has no joint mode
 RESAMPLES = 10_000
 SUPER_FAST = 9_800_000  # tokens: 400 generations of 16
+SHARD = 8  # sequences a forward pass on a GPU
 LOSS = 0.01  # of the other's KL: "at least as good" excludes more
 
 
@@ -67,8 +70,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--budget", type=tokens, default=BUDGET, help="tokens a search, or super-fast"
     )
+    parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
     parser.add_argument("--out", type=Path, default=Path("runs/compression"))
     given = parser.parse_args(arguments)
+    if given.device == "cuda" and not torch.cuda.is_available():
+        print("no CUDA device: not measured")
+        return 1
     for mode in map(Mode, given.mode or COMPARED):
         asked = [
             (arm, seed)
@@ -76,15 +83,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
             for arm in ARMS
             if (seed == 0 or arm in SEEDED) and (arm, mode) != ("uniform", Mode.DEPTH)  # dense
         ]
-        folder = given.out / f"{given.model}-{given.budget}" / mode
+        place = f"{given.model}-{given.budget}" + "-cuda" * (given.device == "cuda")
+        folder = given.out / place / mode
+        gpus = 1 / given.jobs if given.device == "cuda" else 0.0
         with ProcessPoolExecutor(given.jobs) as pool:
             waiting = [
-                pool.submit(outcome, given.model, mode, *each, given.budget, folder)
+                pool.submit(outcome, given.model, mode, *each, given.budget, folder, gpus)
                 for each in asked
             ]
             found = [each.result() for each in waiting]
             waiting = [
-                pool.submit(outcome, given.model, mode, THIRD, each.seed, each.tokens // 3, folder)
+                pool.submit(
+                    outcome, given.model, mode, THIRD, each.seed, each.tokens // 3, folder, gpus
+                )
                 for each in found
                 if each.arm == "faithful"
             ]
@@ -107,13 +118,17 @@ def tokens(text: str) -> int:
     return SUPER_FAST if text == "super-fast" else int(text)
 
 
-def outcome(model: str, mode: Mode, arm: str, seed: int, budget: int, folder: Path) -> Outcome:
+def outcome(
+    model: str, mode: Mode, arm: str, seed: int, budget: int, folder: Path, gpus: float = 0.0
+) -> Outcome:
     """What `arm` finds; from the file of an earlier call, if there is one."""
     file = folder / f"{arm.replace(' ', '-')}-{seed}.json"
     if file.exists():
         known = json.loads(file.read_text())
         return Outcome(**{**known, "kl": tuple(known["kl"])})
     study = study_of(model, mode)
+    if gpus:
+        study = replace(study, gpus=gpus, shard=SHARD)
     with threads_pinned(1):
         place = folder / f"{'ours' if arm == THIRD else arm}-{seed}"
         profile, taken, on_search = winner(study, arm, seed, budget, place)

@@ -46,8 +46,9 @@ class Divergence:
     tokens, the rest in one bucket; 0: the full vocabulary. `batch`: genomes a call, which change
     no bit of each other's. `shard`: sequences a forward pass; it changes the last bits, and rungs
     that are multiples of it give a sequence the same bits at each. `dtype`: of the arithmetic, on
-    weights that are rounded to the checkpoint's dtype first. `gpus` > 0 computes on CUDA.
-    `memory` in bytes, `timeout` in seconds. `kept`: bytes of dense targets to keep.
+    weights that are rounded to the checkpoint's dtype first. `gpus` > 0 computes on CUDA,
+    `threads` processors otherwise. `memory` in bytes, `timeout` in seconds. `kept`: bytes of dense
+    targets to keep.
 
     Samples are the KL of the sequences; metrics `tokens` (as counted in a budget: sequences
     times length) and `perplexity`. Raises `FitnessError` if these disagree.
@@ -67,6 +68,7 @@ class Divergence:
     shard: int = 1
     dtype: str = "float32"
     gpus: float = 0.0
+    threads: int = 1
     timeout: float | None = None
     memory: int = 0
     kept: int = 2**30
@@ -86,7 +88,7 @@ class Divergence:
                 f"Divergence.rungs are {rungs}; let them grow, or give fresh=True for rungs that "
                 "draw their own sequences."
             )
-        for name, least in (("top_k", 0), ("batch", 1), ("shard", 1), ("kept", 0)):
+        for name, least in (("top_k", 0), ("batch", 1), ("shard", 1), ("threads", 1), ("kept", 0)):
             if vars(self)[name] < least:
                 raise FitnessError(
                     f"Divergence.{name} is {vars(self)[name]}; give {least} or more."
@@ -108,7 +110,14 @@ class Divergence:
 
     @property
     def needs(self) -> Needs:
-        return Needs(gpus=self.gpus, memory=self.memory, batch=self.batch, timeout=self.timeout)
+        return Needs(
+            cpus=float(self.threads),
+            gpus=self.gpus,
+            memory=self.memory,
+            batch=self.batch,
+            threads=self.threads,
+            timeout=self.timeout,
+        )
 
     @cached_property
     def fingerprint(self) -> str:

@@ -3,6 +3,8 @@ from __future__ import annotations
 from typing import cast
 
 import numpy as np
+import pytest
+import torch
 
 from evolve.genomes.compression.profile import CompressionProfile
 from evolve.score import Record, Score
@@ -13,6 +15,7 @@ from experiments.benchmarks.compression import (
     Outcome,
     first,
     interval,
+    main,
     spent,
     table,
     tokens,
@@ -106,3 +109,10 @@ def test_a_failed_evaluation_costs_what_others_cost_at_its_rung() -> None:
 def test_a_budget_is_a_number_or_a_name() -> None:
     assert tokens("super-fast") == SUPER_FAST
     assert tokens("400000") == 400_000
+
+
+def test_without_a_gpu_it_says_so(capsys: pytest.CaptureFixture[str]) -> None:
+    if torch.cuda.is_available():
+        pytest.skip("there is a GPU")
+    assert main(["--device", "cuda"]) == 1
+    assert capsys.readouterr().out == "no CUDA device: not measured\n"

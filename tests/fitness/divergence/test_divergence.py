@@ -265,6 +265,7 @@ def test_it_travels_and_keeps_its_own_tokens(space: ProfileSpace) -> None:
         ({"top_k": -1}, "top_k is -1; give 0 or more"),
         ({"batch": 0}, "batch is 0; give 1 or more"),
         ({"shard": 0}, "shard is 0; give 1 or more"),
+        ({"threads": 0}, "threads is 0; give 1 or more"),
         ({"dtype": "float16"}, "choose one of float32, bfloat16"),
     ],
 )
