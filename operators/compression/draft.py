@@ -10,7 +10,7 @@ import numpy as np
 from evolve.genomes.compression.budget import Budget
 from evolve.genomes.compression.profile import CompressionProfile
 
-NONE = -1  # in `ups` and `downs`: there is no such step
+NONE = int(np.iinfo(np.int64).min)  # in `ups` and `downs`: no such step; no step costs that
 
 
 class Draft:
@@ -19,8 +19,9 @@ class Draft:
     The profile that it begins with need not keep the budget.
 
     ups, downs: (n_units,) int64, what the next step of each unit costs or frees under the
-    budget's cost; `NONE` where the unit is removed or at its end. slack: what may be spent;
-    negative where the budget is not kept. moved: (n_units,) int64, levels since the start.
+    budget's cost; `NONE` where the unit is removed or at its end, negative where a latency
+    descends with the level. slack: what may be spent; negative where the budget is not kept.
+    moved: (n_units,) int64, levels since the start.
     """
 
     def __init__(self, budget: Budget, profile: CompressionProfile) -> None:
@@ -43,15 +44,18 @@ class Draft:
         self._measure_(unit)
 
     def lower_(self, slack: int, rng: np.random.Generator) -> bool:
-        """Random steps down until there is that much `slack`; whether there came to be.
+        """Random steps that free something until there is that much `slack`; whether there is.
 
-        Units that went up stay where they are.
+        Steps down, or up where only that frees something. No unit goes both ways.
         """
         while self.slack < slack:
-            able = np.flatnonzero((self.downs > 0) & (self.moved <= 0))
+            down = (self.downs > 0) & (self.moved <= 0)
+            up = (self.ups != NONE) & (self.ups < 0) & (self.moved >= 0)
+            able = np.flatnonzero(down | up)
             if not len(able):
                 return False
-            self.step_(int(rng.choice(able)), -1)
+            unit = int(rng.choice(able))
+            self.step_(unit, -1 if down[unit] else 1)
         return True
 
     def fill_(self, rng: np.random.Generator) -> None:
@@ -68,10 +72,12 @@ class Draft:
 
     @property
     def freeable(self) -> np.ndarray:
-        """(n_units,) int64: what each unit would free at its lowest level."""
+        """(n_units,) int64: what each unit would free at its cheapest level from here down."""
         cost = self.budget.cost
         costs = () if cost is None else cost.units
-        found = [row[level] - row[0] for row, level in zip(costs, self.levels.tolist())]
+        found = [
+            row[level] - min(row[: level + 1]) for row, level in zip(costs, self.levels.tolist())
+        ]
         return np.array(found or [0] * len(self.levels), np.int64)
 
     def profile(self) -> CompressionProfile:
@@ -94,7 +100,7 @@ def settled(
 ) -> CompressionProfile | None:
     """The nearest profile at random that keeps and uses the budget; None if the masks cannot.
 
-    Steps down at random until the limit is kept, then up for as long as one can be paid.
+    Random steps that free something until the limit is kept, then up while one can be paid.
     """
     child = CompressionProfile.at(budget.space, levels, attention, mlp)
     if budget.cost is not None:

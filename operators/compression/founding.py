@@ -18,24 +18,30 @@ TRIES = 64
 
 
 def random_profile(
-    space: ProfileSpace, budget: Budget, rng: np.random.Generator
+    space: ProfileSpace, budget: Budget, rng: np.random.Generator, *, whole: bool = False
 ) -> CompressionProfile:
     """Random levels and removals that keep `budget` and use it up.
 
     Levels are uniform before they step down, or up, to the limit. Removals: as many as the
     budget says; if it leaves that free, up to half of each kind where there are levels to
-    choose, then as many more as the limit takes. Raises `GenomeError` if none is found.
+    choose, then as many more as the limit takes. whole: blocks are removed as one. Raises
+    `GenomeError` if none is found.
     """
+    if whole and budget.removed is not None and len(set(budget.removed)) > 1:
+        raise GenomeError(
+            f"random_profile was given whole=True and Budget.removed {budget.removed}; whole "
+            "blocks need as many attentions as MLPs, say (2, 2)."
+        )
     n = space.n_blocks
     for _ in range(TRIES):
-        masks = [np.ones(n, bool), np.ones(n, bool)]
+        masks = [np.ones(n, bool) for _ in range(1 if whole else 2)]  # attention's, MLP's
         if space.depth:
             some = 0 if space.grid is None else n // 2
             counts = budget.removed or rng.integers(some + 1, size=2).tolist()
             for mask, k in zip(masks, counts):
                 mask[rng.choice(n, min(k, n - 1), replace=False)] = False
         levels = np.array([rng.integers(len(unit.levels)) for unit in space.units], np.int64)
-        while (found := settled(budget, levels, masks[0], masks[1], rng)) is None:
+        while (found := settled(budget, levels, masks[0], masks[-1], rng)) is None:
             able = [mask for mask in masks if mask.sum() > 1]
             if budget.removed is not None or not space.depth or not able:
                 break
@@ -48,9 +54,13 @@ def random_profile(
 
 @dataclass(frozen=True)
 class Anew:
-    """A random profile, whatever the parent: what a search needs to leave a local optimum."""
+    """A random profile, whatever the parent: what a search needs to leave a local optimum.
+
+    whole: blocks are removed as one.
+    """
 
     budget: Budget
+    whole: bool = False
     name: str = "anew"
     arity: int = 1
     needs: Needs | None = None
@@ -59,4 +69,4 @@ class Anew:
         self, parents: Sequence[Record[CompressionProfile]], rng: np.random.Generator
     ) -> CompressionProfile:
         """Raises `GenomeError` as `random_profile` does."""
-        return random_profile(self.budget.space, self.budget, rng)
+        return random_profile(self.budget.space, self.budget, rng, whole=self.whole)

@@ -1,8 +1,9 @@
 """Mutations of what is removed: attentions and MLPs go out and come in, the budget is kept.
 
 `PartSwitch` is EvoPress's depth mutation (Sieberling et al. 2024, arXiv 2410.14649); a part never
-goes out and in again in one child. `Joint` moves parts and levels under one limited cost. A part
-that comes in has the levels of the one that went out, or of another block's.
+goes out and in again in one child. `Joint` moves parts and levels under one limited cost; only
+bytes let it trade attention for MLP. A part that comes in has the levels of the one that went
+out, or of another block's.
 """
 
 from __future__ import annotations
@@ -25,8 +26,9 @@ TRIES = 16  # moves drawn for one that the budget allows
 
 Parts: TypeAlias = tuple[Part, ...]
 
+ALONE: tuple[Parts, Parts] = ((Part.ATTENTION,), (Part.MLP,))
 BOTH: Parts = (Part.ATTENTION, Part.MLP)  # a whole block
-ANY: tuple[Parts, ...] = ((Part.ATTENTION,), (Part.MLP,), BOTH)
+ANY: tuple[Parts, ...] = (*ALONE, BOTH)
 
 
 class _Moves:
@@ -89,25 +91,39 @@ class _Moves:
 class PartSwitch:
     """One to three switches: a removed part comes in, a kept one of the same kind goes out.
 
-    Attention or MLP at even odds, where both can be switched.
+    Attention or MLP at even odds, where both can be switched. whole: blocks are switched as
+    one; parents must have no block that keeps one part only.
     """
 
     budget: Budget
+    whole: bool = False
     name: str = "part switch"
     arity: int = 1
     needs: Needs | None = None
 
     def __post_init__(self) -> None:
         _check_depth(self.budget, self.name)
+        removed = self.budget.removed
+        if self.whole and removed is not None and removed[0] != removed[1]:
+            raise ExperimentError(
+                f"{self.name} was given whole=True and Budget.removed {removed}; whole blocks "
+                "need as many attentions as MLPs, say (2, 2), else leave whole=False."
+            )
 
     def vary(
         self, parents: Sequence[Record[CompressionProfile]], rng: np.random.Generator
     ) -> CompressionProfile:
-        """Raises `Infertile` if no switch keeps the budget."""
+        """Raises `Infertile` if no switch keeps the budget, or for half a block if `whole`."""
+        if self.whole:
+            _check_whole(parents[0].genome, self.name)
         for _ in range(TRIES):
             moves = _Moves(parents[0].genome)
             for _ in range(n_switches(rng)):
-                able = [(part,) for part in Part if moves.able((part,), (part,))]
+                able = [
+                    parts
+                    for parts in ((BOTH,) if self.whole else ALONE)
+                    if moves.able(parts, parts)
+                ]
                 if able:
                     parts = able[int(rng.integers(len(able)))]
                     moves.move_(parts, parts, rng)
@@ -121,10 +137,11 @@ class PartSwitch:
 class Joint:
     """Depth and levels together under a limited cost: half of the children trade levels only.
 
-    The others make one to three moves: two parts of one kind, or two whole blocks, are switched
-    or, where the numbers removed are free, two parts of two kinds; or a part or a block goes out
-    or comes in. Levels then go down until the limit is kept, and up for what is left. Without a
-    grid of levels, parts only.
+    The others make one to three moves: two parts of one kind, or two whole blocks, are switched.
+    If the cost is bytes and leaves the numbers removed free, also two parts of two kinds, and a
+    part or a block goes out or comes in; under any other cost the numbers stay the parent's.
+    Levels then go down until the limit is kept, and up for what is left. Without a grid of
+    levels, parts only.
     """
 
     budget: Budget
@@ -136,7 +153,11 @@ class Joint:
     def __post_init__(self) -> None:
         _check_depth(self.budget, self.name)
         if self.budget.cost is None:
-            raise ExperimentError(f"{self.name} needs a Budget with a cost and its limit.")
+            raise ExperimentError(
+                f"{self.name} was given a Budget of removals only; give one with a cost and its "
+                "limit, or use PartSwitch(budget) for parts, PartSwitch(budget, whole=True) for "
+                "whole blocks."
+            )
         if self.budget.space.grid is not None:
             object.__setattr__(self, "_levels", BudgetSwitch(self.budget))
 
@@ -149,7 +170,7 @@ class Joint:
         for _ in range(TRIES):
             moves = _Moves(parents[0].genome)
             for _ in range(n_switches(rng)):
-                _move_(moves, self.budget.removed is None, rng)
+                _move_(moves, self._free, rng)
             child = moves.child(self.budget, rng)
             if child is not None:
                 return child
@@ -157,12 +178,18 @@ class Joint:
             return self._levels.vary(parents, rng)
         raise Infertile(f"{self.name} finds no move of a part within the budget.")
 
+    @property
+    def _free(self) -> bool:
+        """Whether the numbers removed may change."""
+        cost = self.budget.cost
+        return self.budget.removed is None and cost is not None and cost.in_bytes
+
 
 def _move_(moves: _Moves, free: bool, rng: np.random.Generator) -> None:
     """One move of parts, drawn evenly from the kinds of move that there are."""
     kinds: list[list[tuple[Parts, Parts]]] = [[(parts, parts) for parts in ANY]]
     if free:
-        one, other = ANY[:2]
+        one, other = ALONE
         kinds += [
             [(one, other), (other, one)],
             [(parts, ()) for parts in ANY],
@@ -178,3 +205,13 @@ def _move_(moves: _Moves, free: bool, rng: np.random.Generator) -> None:
 def _check_depth(budget: Budget, name: str) -> None:
     if not budget.space.depth:
         raise ExperimentError(f"{name} needs a space that was built with depth=True.")
+
+
+def _check_whole(profile: CompressionProfile, name: str) -> None:
+    half = np.flatnonzero(profile.attention != profile.mlp).tolist()
+    if half:
+        raise Infertile(
+            f"{name} was given whole=True and a profile with one part of block "
+            f"{', '.join(map(str, half))} removed and the other kept; give founders that remove "
+            "whole blocks, as random_profile(..., whole=True) does."
+        )

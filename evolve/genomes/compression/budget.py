@@ -43,6 +43,11 @@ class Cost:
         units = table[starts + profile.levels] * profile.space.spread(*masks)
         return self.fixed + int(blocks @ whole) + int(units.sum())
 
+    @property
+    def in_bytes(self) -> bool:
+        """Whether it counts bytes: only under such a cost is attention traded for MLP."""
+        return self.unit == "B"
+
     @cached_property
     def _arrays(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """int64: (n_blocks,), where each unit starts in the table, and all units' tables."""

@@ -9,17 +9,19 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+import shlex
+from collections.abc import Mapping
+from dataclasses import astuple, dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from evolve.errors import CheckpointError, GenomeError
 from evolve.genomes.checkpoint import file_sha256
-from evolve.genomes.compression.anatomy import Anatomy, Linear
+from evolve.genomes.compression.anatomy import Linear
 from evolve.genomes.compression.level import Bits, Level, Zeros, level_of
 from evolve.genomes.compression.packing import dense, parts
+from evolve.genomes.compression.space import BitGrid, ProfileSpace, ZeroGrid, wanted
 
 if TYPE_CHECKING:
     import torch
@@ -28,7 +30,6 @@ FORMAT = 1
 MANIFEST = "manifest.json"
 PLAN = "building.json"  # what a build is to make, while it is under way
 ERRORS = "errors"  # of a file's header: {level: output error} as JSON
-BUILD = "`evolve levels build {model} --out {folder} {flags}`"
 
 
 def file_of(name: str) -> str:
@@ -64,27 +65,28 @@ class Database:
             raise GenomeError(_absent(folder)) from None
         return cls(*_read(folder, stat.st_size, stat.st_mtime_ns))
 
-    def check(self, anatomy: Anatomy, wanted: Mapping[str, Sequence[Level]]) -> None:
-        """Raises `GenomeError` if this is of another model, or lacks a level of `wanted`."""
-        if self.model != anatomy.source.digest:
+    def check(self, space: ProfileSpace) -> None:
+        """Raises `GenomeError` if this is of another model than `space`, or lacks its levels."""
+        source, needed = space.anatomy.source, wanted(space.units)
+        if self.model != source.digest:
             raise GenomeError(
                 f"The level database {self.path} was made from a model with digest "
-                f"{self.model[:12]}, {anatomy.source.path} has {anatomy.source.digest[:12]}; "
-                f"make one for it: {_build(anatomy, wanted, 'DIR')}."
+                f"{self.model[:12]}, {source.path} has {source.digest[:12]}; make one for it: "
+                f"`{_build(space)}`."
             )
         missing = [
             f"{name} at {level.name}"
-            for name, levels in wanted.items()
+            for name, levels in needed.items()
             for level in levels
             if level.name not in self.layers.get(name, {"levels": ()})["levels"]
         ]
         if missing:
             shown = ", ".join(missing[:3]) + (" ..." if len(missing) > 3 else "")
+            made = {name: self.settings.get(name) for name in ("grid", "tied")}
             raise GenomeError(
                 f"The level database {self.path} lacks {len(missing)} of "
-                f"{sum(map(len, wanted.values()))} levels: {shown}. It was made with "
-                f"{json.dumps(self.settings.get('grid'))}; make another: "
-                f"{_build(anatomy, wanted, 'DIR')}."
+                f"{sum(map(len, needed.values()))} levels: {shown}. It was made with "
+                f"{json.dumps(made)}; make another: `{_build(space)}`."
             )
 
     def levels(self, name: str) -> tuple[Level, ...]:
@@ -179,12 +181,17 @@ def _absent(folder: Path) -> str:
     )
 
 
-def _build(anatomy: Anatomy, wanted: Mapping[str, Sequence[Level]], folder: str) -> str:
-    """The command that builds `wanted`, as far as the levels tell."""
-    every = [level for levels in wanted.values() for level in levels]
-    bits = sorted({level.bits for level in every if isinstance(level, Bits)})
-    groups = sorted({level.group for level in every if isinstance(level, Bits)})
-    flags = "--sparsity S --reach R --divisor D"
-    if bits:
-        flags = f"--bits {','.join(map(str, bits))} --group {groups[0]}"
-    return BUILD.format(model=anatomy.source.path, folder=folder, flags=f"{flags} --text FILE")
+def _build(space: ProfileSpace) -> str:
+    """The command that builds what `space` needs; DIR and FILE are for the user to fill in."""
+    words = ["evolve", "levels", "build", str(space.anatomy.source.path), "--out", "DIR"]
+    words += ["--text", "FILE"]
+    if isinstance(space.grid, BitGrid):
+        words += ["--bits", ",".join(map(str, space.grid.bits)), "--group", str(space.grid.group)]
+    elif isinstance(space.grid, ZeroGrid):
+        words += ["--sparsity", str(space.grid.sparsity), "--reach", str(space.grid.reach)]
+        words += ["--divisor", str(space.grid.divisor)]
+    if not space.tied:
+        words.append("--no-ties")
+    if space.names is not None:
+        words += ["--names", ",".join(astuple(space.names))]
+    return shlex.join(words)

@@ -126,11 +126,11 @@ class ProfileSpace:
 
     def check(self) -> None:
         """Raises `GenomeError` where model, grid and database do not fit."""
-        units = self.units
+        _ = self.units  # raises where the grid does not fit the model
         if self.database is not None and self.grid is not None:
             from evolve.genomes.compression.database import Database
 
-            Database.open(self.database).check(self.anatomy, wanted(units))
+            Database.open(self.database).check(self)
 
     @cached_property
     def units(self) -> tuple[Unit, ...]:

@@ -89,6 +89,21 @@ def budgets() -> list[Budget]:
     return found
 
 
+def descending() -> Budget:
+    """A latency table whose every step up saves a nanosecond: 10, 9, 8 and 7; a limit between."""
+    bits = space(BITS, depth=False)
+    first = {unit.linears[0].name for unit in bits.units}  # the tied ones take no time
+    table = {
+        (linear.name, level.name): (10 - i) * 1e-9 * (linear.name in first)
+        for unit in bits.units
+        for i, at in enumerate(unit.levels)
+        for linear, level in zip(unit.linears, at)
+    }
+    time = latency(bits, table, 0.0)
+    assert set(time.units) == {(10, 9, 8, 7)}
+    return Budget(bits, time, 8 * len(bits.units))
+
+
 def parent(profile: CompressionProfile, birth: int = 0) -> Record[CompressionProfile]:
     """A scored record; its digest is not looked at."""
     return Record(birth, profile, str(birth), Score((0.0,)))

@@ -6,11 +6,12 @@ import numpy as np
 from hypothesis import given, settings
 
 from evolve.genomes.compression.budget import Budget, file_bytes
+from evolve.genomes.compression.profile import CompressionProfile
 from evolve.streams import Stream, rng_for
 from operators.compression import random_profile
 from operators.compression.draft import NONE, Draft, settled
 from tests.operators.compression.children import kinds, seeds
-from tests.operators.compression.spaces import BITS, budgets, space
+from tests.operators.compression.spaces import BITS, budgets, descending, space
 
 
 @settings(deadline=None, max_examples=40)
@@ -48,3 +49,24 @@ def test_settling_says_when_the_masks_cannot() -> None:
     assert found is not None
     assert cost.of(found) <= low
     assert not found.levels.any()
+
+
+def test_a_step_up_that_saves_a_nanosecond_is_a_step() -> None:
+    budget = descending()
+    n = len(budget.space.units)
+    draft = Draft(budget, CompressionProfile.at(budget.space, np.zeros(n)))
+    assert (draft.ups == -1).all()
+    assert (draft.downs == NONE).all()
+    assert draft.slack == -2 * n
+    draft.step_(0, 1)
+    assert draft.slack == 1 - 2 * n
+    assert (draft.downs[0], draft.freeable[0]) == (-1, 0)
+
+
+def test_settling_goes_up_where_only_that_frees_something() -> None:
+    budget = descending()
+    assert budget.cost is not None
+    kept, levels = np.ones(budget.space.n_blocks, bool), np.zeros(len(budget.space.units))
+    found = settled(budget, levels, kept, kept, rng_for(0, 0, Stream.ASK))
+    assert found is not None
+    assert budget.cost.of(found) == 7 * len(levels)  # free steps up are taken

@@ -14,7 +14,7 @@ from evolve.streams import Stream, rng_for
 from operators.compression import Anew, random_profile
 from tests.contracts.operator import OperatorContract, record_of
 from tests.operators.compression.children import family, kinds, seeds
-from tests.operators.compression.spaces import BITS, budgets, space
+from tests.operators.compression.spaces import BITS, budgets, descending, space
 
 DEPTH = Budget(space(), removed=(1, 2))
 
@@ -44,6 +44,31 @@ def test_no_step_up_could_be_paid(seed: int, kind: int) -> None:
 def test_every_removal_is_drawn() -> None:
     rng = rng_for(0, 0, Stream.ASK)
     assert len({digest(random_profile(space(), DEPTH, rng)) for _ in range(400)}) == 4 * 6
+
+
+def test_whole_blocks_are_removed_as_one() -> None:
+    rng = rng_for(0, 0, Stream.ASK)
+    two = Budget(space(), removed=(2, 2))
+    seen = set()
+    for _ in range(60):
+        profile = random_profile(space(), two, rng, whole=True)
+        assert np.array_equal(profile.attention, profile.mlp)
+        seen.add(digest(profile))
+    assert len(seen) == 6
+    for budget in (two, *budgets()):
+        if budget.space.depth and budget.removed in (None, (2, 2)):
+            drawn = Anew(budget, whole=True).vary([], rng)
+            assert budget.keeps(drawn)
+            assert np.array_equal(drawn.attention, drawn.mlp)
+    with pytest.raises(GenomeError, match=r"whole=True and Budget.removed \(1, 2\)"):
+        random_profile(space(), DEPTH, rng, whole=True)
+
+
+def test_the_only_profile_of_a_latency_that_descends_is_found() -> None:
+    budget = descending()
+    tight = Budget(budget.space, budget.cost, 7 * len(budget.space.units))
+    found = random_profile(tight.space, tight, rng_for(0, 0, Stream.ASK))
+    assert (found.levels == 3).all()
 
 
 def test_a_budget_that_random_masks_miss_is_an_error() -> None:

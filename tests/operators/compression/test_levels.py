@@ -16,7 +16,15 @@ from evolve.streams import Stream, rng_for
 from operators.compression import BudgetSwitch, LevelSwitch, random_profile
 from operators.compression.levels import n_switches
 from tests.operators.compression.children import family, kinds, seeds
-from tests.operators.compression.spaces import BITS, ZEROS, budgets, parent, same, space
+from tests.operators.compression.spaces import (
+    BITS,
+    ZEROS,
+    budgets,
+    descending,
+    parent,
+    same,
+    space,
+)
 
 STILL = space(BITS, depth=False)
 BYTES = Budget(
@@ -122,6 +130,27 @@ def test_unspent_budget_is_spent() -> None:
     lowest = CompressionProfile.at(STILL, np.zeros(len(STILL.units)))
     child = BudgetSwitch(BYTES).vary([parent(lowest)], rng_for(0, 0, Stream.ASK))
     assert file_bytes(STILL).of(lowest) < file_bytes(STILL).of(child) <= BYTES.limit
+
+
+def test_a_latency_that_descends_with_the_level_is_traded() -> None:
+    budget = descending()
+    assert budget.cost is not None
+    n = len(budget.space.units)
+    first = CompressionProfile.at(budget.space, np.full(n, 2))
+    assert budget.cost.of(first) == budget.limit
+    rng = rng_for(0, 0, Stream.ASK)
+    for _ in range(20):
+        child = BudgetSwitch(budget).vary([parent(first)], rng)
+        assert not same(first, child)
+        assert budget.cost.of(child) <= budget.limit
+        # what did not go down went up for nothing
+        assert set(child.levels[child.levels >= 2].tolist()) == {3}
+        switched = LevelSwitch(budget).vary([parent(first)], rng)
+        assert budget.cost.of(switched) == budget.limit
+    quickest = CompressionProfile.dense(budget.space)
+    tight = Budget(budget.space, budget.cost, 7 * n)
+    with pytest.raises(Infertile, match="no trade"):
+        BudgetSwitch(tight).vary([parent(quickest)], rng)
 
 
 def test_what_does_not_fit_is_an_error() -> None:

@@ -9,13 +9,13 @@ import pytest
 from hypothesis import given, settings
 
 from evolve.errors import ExperimentError, Infertile
-from evolve.genomes.compression.budget import Budget, file_bytes
+from evolve.genomes.compression.budget import Budget, file_bytes, kept_weights, weight_bits
 from evolve.genomes.compression.profile import CompressionProfile
 from evolve.streams import Stream, rng_for
 from operators.compression import Joint, PartSwitch, random_profile
 from tests.contracts.operator import OperatorContract, record_of
 from tests.operators.compression.children import family, kinds, seeds
-from tests.operators.compression.spaces import BITS, budgets, parent, same, space
+from tests.operators.compression.spaces import BITS, ZEROS, budgets, parent, same, space
 
 DEPTH = Budget(space(), removed=(1, 2))
 
@@ -26,6 +26,17 @@ class TestPartSwitch(OperatorContract[CompressionProfile]):
 
     def parents(self, seed: int):  # type: ignore[no-untyped-def]
         return [record_of(random_profile(space(), DEPTH, rng_for(seed, 0, Stream.ASK)))]
+
+
+class TestPartSwitchOfWholeBlocks(OperatorContract[CompressionProfile]):
+    budget = Budget(space(), removed=(2, 2))
+
+    def operator(self) -> PartSwitch:
+        return PartSwitch(self.budget, whole=True)
+
+    def parents(self, seed: int):  # type: ignore[no-untyped-def]
+        rng = rng_for(seed, 0, Stream.ASK)
+        return [record_of(random_profile(space(), self.budget, rng, whole=True))]
 
 
 class TestJointWithoutLevels(OperatorContract[CompressionProfile]):
@@ -71,8 +82,8 @@ def test_a_joint_move_keeps_the_budget(seed: int, kind: int) -> None:
     assert not same(before, after)
     assert after.attention.any()
     assert after.mlp.any()
-    if budget.removed is not None:
-        assert gone(after) == budget.removed
+    if budget.removed is not None or not budget.cost.in_bytes:
+        assert gone(after) == gone(before)
 
 
 def masks(profile: CompressionProfile) -> tuple[np.ndarray, np.ndarray]:
@@ -135,6 +146,47 @@ def test_fixed_numbers_stay_fixed_in_joint_moves() -> None:
         assert gone(profile) == (1, 1)
 
 
+def test_only_bytes_let_attention_be_traded_for_mlp() -> None:
+    for grid, of in ((BITS, weight_bits), (ZEROS, kept_weights)):
+        cost = of(space(grid))
+        keep = np.array([False, True, True, True])
+        first = CompressionProfile.at(space(grid), np.ones(len(cost.units)), keep, ~keep | keep)
+        budget = Budget(space(grid), cost, cost.of(first))
+        rng = rng_for(0, 0, Stream.ASK)
+        for _ in range(60):
+            child = Joint(budget).vary([parent(first)], rng)
+            assert gone(child) == (1, 0)
+            assert budget.keeps(child)
+
+
+def test_whole_blocks_go_and_come_as_one() -> None:
+    bits = space(BITS)
+    cost = file_bytes(bits)
+    low, high = Budget(bits, cost, 10**9, removed=(2, 2)).reach(cost)
+    rng = rng_for(0, 0, Stream.ASK)
+    for removed in ((2, 2), None):
+        budget = Budget(bits, cost, (low + high) // 2, removed)
+        keep = np.array([False, True, True, False])
+        profile = CompressionProfile.at(bits, np.zeros(len(bits.units)), keep, keep)
+        for _ in range(40):
+            child = PartSwitch(budget, whole=True).vary([parent(profile)], rng)
+            assert np.array_equal(child.attention, child.mlp)
+            assert not np.array_equal(child.attention, profile.attention)
+            assert gone(child) == (2, 2)
+            assert budget.keeps(child)
+            profile = child
+
+
+def test_half_a_block_is_no_whole_block() -> None:
+    keep = np.array([False, True, True, False])
+    half = CompressionProfile.at(space(), np.zeros(len(space().units)), keep, keep[[0, 1, 3, 2]])
+    switch = PartSwitch(Budget(space(), removed=(2, 2)), whole=True)
+    with pytest.raises(Infertile, match=r"one part of block 2, 3 removed .* whole=True"):
+        switch.vary([parent(half)], rng_for(0, 0, Stream.ASK))
+    with pytest.raises(ExperimentError, match=r"whole=True and Budget.removed \(1, 2\)"):
+        PartSwitch(DEPTH, whole=True)
+
+
 def test_nothing_removed_is_infertile() -> None:
     budget = Budget(space(), removed=(0, 0))
     with pytest.raises(Infertile, match="removed part"):
@@ -144,7 +196,7 @@ def test_nothing_removed_is_infertile() -> None:
 
 
 def test_joint_needs_a_cost() -> None:
-    with pytest.raises(ExperimentError, match="cost"):
+    with pytest.raises(ExperimentError, match=r"cost .*PartSwitch\(budget, whole=True\)"):
         Joint(DEPTH)
 
 

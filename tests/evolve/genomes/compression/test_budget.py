@@ -104,6 +104,10 @@ def test_a_cost_is_the_sum_of_its_terms(grid: BitGrid | ZeroGrid | None) -> None
             assert type(cost.of(profile)) is int
 
 
+def test_only_the_file_is_in_bytes() -> None:
+    assert [cost.name for cost in costs(space_of()) if cost.in_bytes] == ["bytes"]
+
+
 def test_bytes_of_the_dense_profile_are_the_files() -> None:
     space = space_of(grid=None)
     entries = space.anatomy.source.entries.values()

@@ -2,18 +2,23 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import shlex
 import shutil
 from pathlib import Path
 
 import pytest
 import torch
+import typer
+from rich.console import Console
 
 from evolve.errors import GenomeError
-from evolve.genomes.compression.anatomy import Anatomy
+from evolve.genomes.compression.anatomy import Anatomy, Names
 from evolve.genomes.compression.database import MANIFEST, PLAN, Database, file_of
 from evolve.genomes.compression.level import Bits, Dense, Level, Zeros
 from evolve.genomes.compression.packing import dense
-from evolve.genomes.compression.space import BitGrid, units_of, wanted
+from evolve.genomes.compression.space import BitGrid, ProfileSpace, ZeroGrid, units_of, wanted
+from evolve.levels.cli import grid_of, levels_app, names_of
 from tests.evolve.genomes.compression.families import write, write_database
 
 GRID = BitGrid((2, 4), 16)
@@ -29,10 +34,17 @@ def folder(model: Path, tmp_path: Path) -> Path:
     return write_database(tmp_path / "levels", model, GRID)
 
 
+def over(
+    model: Path, grid: BitGrid | ZeroGrid, *, tied: bool = True, names: Names | None = None
+) -> ProfileSpace:
+    """A space that has not looked at any database."""
+    return ProfileSpace(Anatomy.of(model, names), None, grid, False, tied, names)
+
+
 def test_what_it_holds(model: Path, folder: Path) -> None:
     found, anatomy = Database.open(folder), Anatomy.of(model)
     assert found.model == anatomy.source.digest
-    found.check(anatomy, wanted(units_of(anatomy, GRID)))
+    found.check(over(model, GRID))
     for linear in anatomy.linears:
         assert found.levels(linear.name) == (Bits(2, 16), Bits(4, 16))
         for level in found.levels(linear.name):
@@ -62,17 +74,58 @@ def test_a_level_that_is_not_there_is_named(model: Path, folder: Path, level: Le
 
 
 def test_missing_levels_are_named_with_what_builds_them(model: Path, folder: Path) -> None:
-    anatomy = Anatomy.of(model)
-    more = wanted(units_of(anatomy, BitGrid((2, 3), 16)))
+    more = over(model, BitGrid((2, 3), 16))
     with pytest.raises(GenomeError, match=r"lacks 14 of 28 levels: .*q_proj at b3g16") as caught:
-        Database.open(folder).check(anatomy, more)
+        Database.open(folder).check(more)
     assert "--bits 2,3 --group 16" in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("grid", "tied", "names"),
+    [
+        (ZeroGrid(0.4, reach=3, divisor=2), False, None),
+        (ZeroGrid(0.25, reach=2, divisor=1), True, None),
+        (BitGrid((3, 8), 8, dense=True), False, None),
+        (ZeroGrid(), False, Names("model.layers", "self_attn", "mlp", "o_proj", "down_proj")),
+    ],
+)
+def test_the_command_that_is_named_builds_what_is_missing(
+    model: Path, tmp_path: Path, grid: BitGrid | ZeroGrid, tied: bool, names: Names | None
+) -> None:
+    space = over(model, grid, tied=tied, names=names)
+    zeros = write_database(tmp_path / "levels", model, ZeroGrid(0.5, reach=1))
+    with pytest.raises(GenomeError, match="lacks") as caught:
+        Database.open(zeros).check(space)
+    found = re.search(r"`evolve (.*)`", str(caught.value))
+    assert found is not None
+    app = typer.Typer()
+    app.add_typer(levels_app(Console), name="levels")
+    command = typer.main.get_command(app)
+    words = shlex.split(found[1])
+    for name in words[:2]:  # levels, build
+        command = vars(command)["commands"][name]
+    said = command.make_context("build", words[2:]).params
+    assert (said["out"], said["text"]) == (Path("DIR"), Path("FILE"))
+    given = (said["bits"], said["group"], said["sparsity"], said["reach"], said["divisor"])
+    built, called = grid_of(*given), names_of(said["names"])
+    assert (called, not said["no_ties"]) == (names, tied)
+    assert type(built) is type(grid)
+    there = units_of(Anatomy.of(said["model"], called), built, not said["no_ties"])
+    assert wanted(there) == wanted(space.units)
+
+
+def test_a_tied_database_of_zeros_is_no_untied_one(model: Path, tmp_path: Path) -> None:
+    grid = ZeroGrid(0.5, reach=2)
+    folder = write_database(tmp_path / "levels", model, grid)
+    ProfileSpace.of(model, folder, grid=grid)
+    with pytest.raises(GenomeError, match=r"--sparsity 0.5 --reach 2 --divisor 4 --no-ties`"):
+        ProfileSpace.of(model, folder, grid=grid, tied=False)
+
+
 def test_another_model_is_refused(folder: Path, tmp_path: Path) -> None:
-    other = Anatomy.of(write(tmp_path / "other", "mistral"))
-    with pytest.raises(GenomeError, match="was made from a model with digest"):
-        Database.open(folder).check(other, wanted(units_of(other, GRID)))
+    other = over(write(tmp_path / "other", "mistral"), GRID)
+    with pytest.raises(GenomeError, match=r"was made from a model with digest .*--bits 2,4 "):
+        Database.open(folder).check(other)
 
 
 def test_a_folder_that_is_none(tmp_path: Path) -> None:
