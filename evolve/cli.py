@@ -350,14 +350,7 @@ def _workers(asked: int | None, experiment: Any) -> int:
         import torch
 
         most = min(most, int(torch.cuda.device_count() / needs.gpus))
-    return max(1, min(most, int(experiment.window()) // _batch(experiment)))
-
-
-def _batch(experiment: Any) -> int:
-    from evolve.score import needs_at
-
-    rungs = range(len(experiment.fitness.rungs))
-    return max(needs_at(experiment.fitness, rung).batch for rung in rungs)
+    return max(1, min(most, int(experiment.window())))
 
 
 def _cores() -> int:

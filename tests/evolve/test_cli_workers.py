@@ -21,7 +21,7 @@ from tests.evolve.engine.problems import dtlz
         (Needs(), Needs(cpus=3.0), 2),
         (Needs(cpus=7.0), Needs(), 1),
         (Needs(cpus=0.0), Needs(cpus=0.0), 8),
-        (Needs(batch=4), Needs(), 2),
+        (Needs(batch=4), Needs(), 6),
         (Needs(gpus=1.0), Needs(), 2),
         (Needs(), Needs(gpus=0.5), 4),
         (Needs(gpus=4.0), Needs(), 1),
