@@ -11,11 +11,10 @@ from itertools import pairwise
 import numpy as np
 
 from evolve import Experiment, Final, Genetic, Steady
-from evolve.errors import GenomeError
 from evolve.export.compressed import CompressedExporter
 from evolve.genomes.compression.budget import Budget, file_bytes
 from evolve.genomes.compression.profile import CompressionProfile
-from evolve.genomes.compression.space import BitGrid, ProfileSpace
+from evolve.genomes.compression.space import BitGrid
 from evolve.score import Record
 from evolve.search.generations import Generations
 from evolve.search.probing import Probing
@@ -24,6 +23,7 @@ from evolve.search.stages import Staged
 from evolve.search.surrogate import Surrogate
 from evolve.variation import Operator
 from experiments.influence import influence
+from experiments.joint import block_sets, joint_start
 from experiments.profiles import BUDGET, FEW, MANY, OFFSPRING, Mode, Study
 from fitness.divergence import Divergence
 from fitness.divergence.divergence import DIVERGENCE
@@ -125,9 +125,8 @@ def solver(study: Study) -> Experiment[CompressionProfile]:
 
     def then(records: Records) -> Staged[CompressionProfile]:
         table = losses(study.uniform, records, DIVERGENCE)
-        joint = study.mode is Mode.JOINT
         return Staged(
-            founders=[joint_start(study, table) if joint else solved(table, study.budget)],
+            founders=[solved(table, study.budget)],
             operators=_switches(study),
             objective=DIVERGENCE,
             offspring=OFFSPRING,
@@ -139,20 +138,24 @@ def solver(study: Study) -> Experiment[CompressionProfile]:
 
 
 def ours(study: Study, seed: int = 0, tokens: int = BUDGET) -> Experiment[CompressionProfile]:
-    """Some probes and the solver, then switches that a regression screens, on fixed samples."""
-    found = _probes(study, dense=False)
-    layout = Generations(2, OFFSPRING, (1, 1), fresh=False, start=False)
-    per = study.whole(FEW)
-    n = _generations(tokens - len(found) * per - 2 * MANY, OFFSPRING * FEW + MANY)
+    """Some probes and the solver, then switches that a regression screens, on fixed samples.
 
-    def then(records: Records) -> Staged[CompressionProfile]:
+    The joint case first searches the depth: sets of whole blocks, measured like probes.
+    """
+    found = _probes(study, dense=False)
+    sets = block_sets(_table(study, ())) if study.mode is Mode.JOINT else []
+    layout = Generations(2, OFFSPRING, (1, 1), fresh=False, start=False)
+    first = len(found) + len(sets)
+    n = _generations(tokens - first * study.whole(FEW) - 2 * MANY, OFFSPRING * FEW + MANY)
+
+    def staged(start: CompressionProfile, records: Records) -> Staged[CompressionProfile]:
         def screen() -> Surrogate[CompressionProfile]:
             made = Surrogate(features, DIVERGENCE, pool=8, boldness=0.7)
             made.learn(records)
             return made
 
         return Staged(
-            founders=[_start(study, seed), _solution(study, records)],
+            founders=[_start(study, seed), start],
             operators=_switches(study),
             objective=DIVERGENCE,
             offspring=OFFSPRING,
@@ -161,17 +164,28 @@ def ours(study: Study, seed: int = 0, tokens: int = BUDGET) -> Experiment[Compre
             screen=screen,
         )
 
+    def then(records: Records) -> Search[CompressionProfile]:
+        table = _table(study, records)
+        if study.mode is not Mode.JOINT:
+            return staged(solved(table, study.budget), records)
+        return Probing(
+            block_sets(table),
+            lambda tried: staged(
+                joint_start(table, study.budget, records, tried), [*records, *tried]
+            ),
+        )
+
     return experiment(
         study,
         "ours",
         partial(Probing, found, then),
         study.divergence(FEW, MANY),
-        len(found) + layout.births(n),
+        first + layout.births(n),
         Final(
             study.test,
             {"one random" if _over(study) else "uniform": [_start(study, seed)]},
             CompressedExporter(),
-            {"KL solver, few probes": len(found) + 1},  # the second founder
+            {"KL solver, few probes": first + 1},  # the second founder
         ),
     )
 
@@ -239,37 +253,6 @@ def features(profile: CompressionProfile) -> np.ndarray:
     return np.concatenate([table.ravel(), gone])
 
 
-def joint_start(study: Study, table: Losses) -> CompressionProfile:
-    """Whole blocks that lose least are removed, as many as pay, then levels by the knapsack."""
-    space, base = study.space, study.uniform
-    order = np.argsort(np.add(table.attention, table.mlp), kind="stable")
-    best, least = None, np.inf
-    for n in range(space.n_blocks // 2):
-        kept = ~np.isin(np.arange(space.n_blocks), order[:n])
-        try:
-            profile = solved(replace(table, base=_without(base, kept)), study.budget)
-        except GenomeError:  # not small enough yet
-            continue
-        lost = sum(table.attention[b] + table.mlp[b] for b in order[:n])
-        lost += sum(
-            table.levels[u][level]
-            for u, level in enumerate(profile.levels)
-            if kept[_block(space, u)]
-        )
-        if lost < least:
-            best, least = profile, lost
-    assert best is not None, "the lowest levels keep the budget"
-    return best
-
-
-def _without(base: CompressionProfile, kept: np.ndarray) -> CompressionProfile:
-    return CompressionProfile.at(base.space, base.levels, kept, kept)
-
-
-def _block(space: ProfileSpace, unit: int) -> int:
-    return space.units[unit].block
-
-
 def _start(study: Study, seed: int) -> CompressionProfile:
     return study.random(1, seed)[0] if _over(study) else study.uniform
 
@@ -277,11 +260,6 @@ def _start(study: Study, seed: int) -> CompressionProfile:
 def _over(study: Study) -> bool:
     """Whether the uniform profile breaks the budget."""
     return study.mode in (Mode.DEPTH, Mode.JOINT)
-
-
-def _solution(study: Study, records: Records) -> CompressionProfile:
-    table = _table(study, records)
-    return joint_start(study, table) if study.mode is Mode.JOINT else solved(table, study.budget)
 
 
 def _switches(study: Study) -> list[Operator[CompressionProfile]]:
