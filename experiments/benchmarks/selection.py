@@ -6,7 +6,10 @@ n = parents + offspring, n / 2 survive, about n / 2 Das-Dennis lines. "random" c
 unit cube (many fronts), "near" ones lie on the sphere's octant times 1 + 0.05 Exp (few). Every
 turn draws new costs and clocks all contenders one after the other; medians, the first turn
 dropped. On a CPU the clock is CPU seconds on one thread, on a GPU wall time between two
-synchronisations. What each contender is given, and what is inside its clock: see `peers`.
+synchronisations; there each contender has all its turns, on the same costs, before the next
+begins with the memory freed. One that runs out of memory there has no number. Each cell is
+printed as soon as it is known. What each contender is given, and what is inside its clock: see
+`peers`.
 
 `--memory` measures, in a fresh process each, the peak of the first survival over what the process
 held just before, libraries that the survival itself loads included.
@@ -15,20 +18,23 @@ held just before, libraries that the survival itself loads included.
 from __future__ import annotations
 
 import argparse
+import contextlib
+import gc
 import multiprocessing
 import re
 import statistics
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from threadpoolctl import threadpool_limits
 from torch import Tensor
 
-from experiments.benchmarks.peers import PEERS, Build, Call, Peer, ours
+from experiments.benchmarks.peers import PEERS, Build, Call, Peer, Ready, ours
 
 Data = Callable[[int, int, torch.Generator], Tensor]
 CPU = torch.device("cpu")
@@ -90,44 +96,58 @@ def time_table(
     turns: int | None,
 ) -> None:
     """Rows of peer's time / ours, for random and near costs; the worse one meets the goal."""
-    unit = "CPU" if device.type == "cpu" else "wall"
-    heads = ["n", "m", f"ours, {unit} ms", *(f"{peer.name} / ours" for peer in peers)]
-    heads += ["ours, peak MB"] * (device.type == "cuda")
+    on_gpu = device.type == "cuda"
+    unit = "wall" if on_gpu else "CPU"
+    heads = ["n", "m", *["ours, peak MB"] * on_gpu, f"ours, {unit} ms"]
+    heads += [f"{peer.name} / ours" for peer in peers]
     print("\nEach cell: random, near (goal).\n")
     print_row(heads)
     print_row(["---:"] * len(heads))
     wrong = {peer.name: [0, 0] for peer in peers}
     for n, m in sizes:
         runs = [p for p in peers if fits(p, n, m, device)]
-        builds = [ours, *(peer.build for peer in runs)]
-        both, peaks = [], []
-        for data in (random_costs, near_costs):
-            if device.type == "cuda":
-                peaks.append(gpu_peak_mb(n, m, data, device))
-            taken, survivors = clocked(builds, n, m, data, device, turns)
-            both.append(taken)
-            for peer, found in zip(runs, survivors[1:]):
-                wrong[peer.name][0] += sum(count != n // 2 for count in found)
-                wrong[peer.name][1] += len(found)
-        limits = SECONDS_CPU if device.type == "cpu" else SECONDS_GPU
-        limit = limits.get((n, m))
-        cells = [f"{n:,}", str(m)]
-        cells.append(
-            at_most([1e3 * taken[0] for taken in both], None if limit is None else 1e3 * limit)
-        )
+        print_cells(f"{n:,}", str(m))
+        if on_gpu:
+            peaks = [gpu_peak_mb(n, m, data, device) for data in DATA]
+            print_cells(at_most(peaks, MB_GPU.get((n, m))))
+        clocks = contest([ours, *(peer.build for peer in runs)], n, m, device, turns)
+        mine = next(clocks)
+        print_cells(times(mine, (SECONDS_GPU if on_gpu else SECONDS_CPU).get((n, m))))
         for peer in peers:
-            if peer not in runs:
-                cells.append("–")
-                continue
-            place = 1 + runs.index(peer)
-            cells.append(at_least([t[place] / t[0] for t in both], peer.goals.get((n, m))))
-        if device.type == "cuda":
-            cells.append(at_most(peaks, MB_GPU.get((n, m))))
-        print_row(cells)
+            theirs = next(clocks) if peer in runs else []
+            print_cells(ratios(theirs, mine, peer.goals.get((n, m))))
+            for clock in theirs:
+                wrong[peer.name][0] += sum(count != n // 2 for count in clock.survivors)
+                wrong[peer.name][1] += len(clock.survivors)
+        print("|", flush=True)
     print("\n–: more than 60 s, more memory than there is, or only on the CPU.")
     for name, (bad, calls) in wrong.items():
         if bad:
             print(f"{name} returned another number of survivors in {bad} of {calls} calls.")
+
+
+@dataclass(frozen=True)
+class Clock:
+    """Median seconds, None where memory ran out, and the survivors of every clocked call."""
+
+    seconds: float | None
+    survivors: list[int]
+
+
+def contest(
+    builds: Sequence[Build], n: int, m: int, device: torch.device, turns: int | None
+) -> Iterator[list[Clock]]:
+    """For each contender its clocks of random and of near costs, as soon as they are known."""
+    if device.type == "cpu":
+        yield from map(list, zip(*(clocked(builds, n, m, data, device, turns) for data in DATA)))
+        return
+    for build in builds:
+        clocks = []
+        for data in DATA:
+            clocks += clocked([build], n, m, data, device, turns)
+            gc.collect()
+            torch.cuda.empty_cache()
+        yield clocks
 
 
 def clocked(
@@ -137,24 +157,42 @@ def clocked(
     data: Data,
     device: torch.device,
     turns: int | None,
-) -> tuple[list[float], list[list[int]]]:
-    """Median seconds of each contender, and its numbers of survivors in all clocked calls."""
-    contenders = [build(k=n // 2, m=m, device=device) for build in builds]
+) -> list[Clock]:
+    """One clock for each contender; one without memory for a call is not called again."""
+    contenders: list[Ready | None] = [None for _ in builds]
     in_a_row = 5 if n <= 1_000 and turns is None else 1  # short calls, with warm caches
     turns = turns or (7 if n <= 1_000 else 5 if n <= 5_000 else 3)
     generator = torch.Generator().manual_seed(n + m)
     taken: list[list[float]] = [[] for _ in builds]
     survivors: list[list[int]] = [[] for _ in builds]
+    lost: set[int] = set()
+    for i, build in enumerate(builds):
+        with forgiven(lost, i):
+            contenders[i] = build(k=n // 2, m=m, device=device)
     for turn in range(turns + 1):
         draws = [data(n, m, generator).to(device) for _ in range(in_a_row)]
         for i, contender in enumerate(contenders):
             for costs in draws:
-                call = contender(costs)
-                found, seconds = timed(call, device)
-                if turn:  # the first warms up
-                    taken[i].append(seconds)
-                    survivors[i].append(found)
-    return [statistics.median(each) for each in taken], survivors
+                if contender is None or i in lost:
+                    continue
+                with forgiven(lost, i):
+                    found, seconds = timed(contender(costs), device)
+                    if turn:  # the first warms up
+                        taken[i].append(seconds)
+                        survivors[i].append(found)
+    return [
+        Clock(None if i in lost else statistics.median(taken[i]), survivors[i])
+        for i in range(len(builds))
+    ]
+
+
+@contextlib.contextmanager
+def forgiven(lost: set[int], i: int) -> Iterator[None]:
+    """Puts `i` among the lost where memory runs out on a device."""
+    try:
+        yield
+    except torch.OutOfMemoryError:
+        lost.add(i)
 
 
 def timed(call: Call, device: torch.device) -> tuple[int, float]:
@@ -229,7 +267,7 @@ def fits(peer: Peer, n: int, m: int, device: torch.device) -> bool:
     """Is the peer worth waiting for? evox's and evomo's comparisons take the bytes below."""
     if device.type == "cpu":
         return n <= peer.largest
-    return max(10, 2 * m + 3) * n**2 < torch.cuda.mem_get_info(device)[0]
+    return max(12, 2 * m + 3) * n**2 < torch.cuda.mem_get_info(device)[0]
 
 
 def random_costs(n: int, m: int, generator: torch.Generator) -> Tensor:
@@ -245,13 +283,36 @@ def near_costs(n: int, m: int, generator: torch.Generator) -> Tensor:
     return point / length * (1 + 0.05 * beyond)
 
 
-def at_least(ratios: Sequence[float], goal: tuple[float, float] | None) -> str:
+DATA: Sequence[Data] = (random_costs, near_costs)
+
+
+def times(clocks: Sequence[Clock], limit: float | None) -> str:
+    """Milliseconds, and whether all keep to the limit in seconds; a dash where memory ran out."""
+    known = [1e3 * clock.seconds for clock in clocks if clock.seconds is not None]
+    if len(known) < len(DATA):
+        return "–"
+    return at_most(known, None if limit is None else 1e3 * limit)
+
+
+def ratios(
+    theirs: Sequence[Clock], mine: Sequence[Clock], goal: tuple[float, float] | None
+) -> str:
+    """Their seconds / mine, and whether each reaches its goal; a dash where one is not known."""
+    known = [
+        their.seconds / my.seconds
+        for their, my in zip(theirs, mine)
+        if their.seconds is not None and my.seconds is not None
+    ]
+    return at_least(known, goal) if len(known) == len(DATA) else "–"
+
+
+def at_least(values: Sequence[float], goal: tuple[float, float] | None) -> str:
     """Both ratios, and whether each reaches its goal."""
     if goal is None:
-        return figures(ratios)
-    met = all(ratio >= least for ratio, least in zip(ratios, goal))
+        return figures(values)
+    met = all(value >= least for value, least in zip(values, goal))
     wanted = f"{goal[0]:g}" if goal[0] == goal[1] else f"{goal[0]:g}, {goal[1]:g}"
-    return f"{figures(ratios)} (≥ {wanted}: {'met' if met else 'MISSED'})"
+    return f"{figures(values)} (≥ {wanted}: {'met' if met else 'MISSED'})"
 
 
 def at_most(values: Sequence[float], limit: float | None) -> str:
@@ -269,7 +330,13 @@ def figures(values: Sequence[float]) -> str:
 
 def print_row(cells: Sequence[str]) -> None:
     """One Markdown row, at once."""
-    print("| " + " | ".join(cells) + " |", flush=True)
+    print_cells(*cells)
+    print("|", flush=True)
+
+
+def print_cells(*cells: str) -> None:
+    """The next cells of a Markdown row, at once."""
+    print("".join(f"| {cell} " for cell in cells), end="", flush=True)
 
 
 if __name__ == "__main__":

@@ -8,6 +8,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+FLOATS = (torch.float64, torch.float32, torch.float16, torch.bfloat16)
+
 
 def check_costs(costs: Tensor, who: str) -> None:
     """(n, m) floating, n >= 0, m >= 1; any values."""
@@ -21,8 +23,11 @@ def check_costs(costs: Tensor, who: str) -> None:
             f"{who} got costs of shape {tuple(costs.shape)}, expected (n, m) with one row a "
             "candidate and one column an objective; reshape them."
         )
-    if not costs.is_floating_point():
-        raise ValueError(f"{who} got costs of {costs.dtype}, expected floats; use costs.double().")
+    if costs.dtype not in FLOATS:
+        raise ValueError(
+            f"{who} got costs of {costs.dtype}, expected floats of 16, 32 or 64 bits; use "
+            "costs.double()."
+        )
 
 
 def check_violation(violation: Tensor | None, costs: Tensor, who: str) -> None:
@@ -82,12 +87,17 @@ def check_several_objectives(costs: Tensor, who: str) -> None:
 
 
 def checked_points(points: Tensor, who: str) -> Tensor:
-    """`points` (r, m) in float64: finite, not negative, no zero row, m >= 2; or ValueError."""
-    if not isinstance(points, Tensor) or points.ndim != 2 or not points.is_floating_point():
-        came = tuple(points.shape) if isinstance(points, Tensor) else type(points).__name__
+    """`points` (r, m) in float64, without their gradient; or ValueError.
+
+    Finite, not negative, no zero row, m >= 2.
+    """
+    if not isinstance(points, Tensor) or points.ndim != 2 or points.dtype not in FLOATS:
+        came = type(points).__name__
+        if isinstance(points, Tensor):
+            came = f"{tuple(points.shape)} {points.dtype}"
         raise ValueError(
-            f"{who} got points {came}, expected a float tensor (r, m); use "
-            "das_dennis(n_objectives, divisions)."
+            f"{who} got points {came}, expected a tensor (r, m) of floats of 16, 32 or 64 bits; "
+            "use das_dennis(n_objectives, divisions)."
         )
     if points.shape[0] == 0 or points.shape[1] < 2:
         raise ValueError(
@@ -99,4 +109,4 @@ def checked_points(points: Tensor, who: str) -> Tensor:
             f"{who} got points with a NaN, an infinity, a negative coordinate or a zero row, "
             "expected points of the positive orthant; use das_dennis(n_objectives, divisions)."
         )
-    return points.double()
+    return points.detach().double()

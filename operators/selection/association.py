@@ -17,8 +17,9 @@ import torch
 from torch import Tensor
 
 from operators.selection.symmetry import TIE, Symmetry, symmetry_of
+from operators.selection.tiles import tile
 
-_TILE = 1 << 18  # float64 numbers held at once
+_TILE = 1 << 18  # float64 numbers held at once on the CPU
 _WORTH = 40  # lines tried in the time of one candidate of the look-up, measured on a CPU
 _ORIGIN = 1e-100  # lengths whose squares are too small to tell a direction
 _EXACT = 1e-9  # how near a coordinate times divisions must be to a whole number
@@ -94,7 +95,7 @@ def nearest_line(
 def _by_trying(unit: Tensor, directions: Tensor) -> Tensor:
     """(n,) int64: the tie rule over all lines; a tile of rows at once."""
     across = directions.T.contiguous()  # three times as fast to multiply with on a CPU
-    step = max(1, _TILE // directions.shape[0])
+    step = max(1, tile(_TILE, unit.device) // directions.shape[0])
     line = torch.empty(len(unit), dtype=torch.int64, device=unit.device)
     for start in range(0, len(unit), step):
         cosine = unit[start : start + step] @ across
@@ -122,7 +123,7 @@ def _by_looking_up(unit: Tensor, directions: Tensor, lattice: Lattice) -> Tensor
     strides = _strides(m, lattice.divisions, unit.device)
     rows_of = lattice.rows.to(unit.device)
     beyond = torch.cat([directions, torch.zeros_like(directions[:1])])  # row r: no line, cosine -1
-    step = max(1, _TILE // (around.shape[0] * m))
+    step = max(1, tile(_TILE, unit.device) // (around.shape[0] * m))
     found = torch.empty(len(unit), dtype=torch.int64, device=unit.device)
     for start in range(0, len(unit), step):
         rows = unit[start : start + step]

@@ -21,8 +21,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-_TILE = 1 << 18  # cells or comparisons held at once
+from operators.selection.tiles import tile
+
+_TILE = 1 << 18  # cells or comparisons held at once on the CPU
 _POOL = 1 << 25  # bytes of `Pool.below`
+_NOTHING = 1e-18  # a weight beside the first, which is 1
 _DOUBT = 2.0  # standard errors within which a row could as well go as stay
 _ROUNDS = 3  # doublings from the first samples of a pool to its last
 
@@ -66,13 +69,25 @@ def loss_weights(n: int, k: int, device: torch.device) -> Tensor:
     return weight
 
 
+def reach(n: int, k: int) -> int:
+    """How many of `loss_weights(n, k)` after the first 0 are above 1e-18; at most k."""
+    share = 1.0  # alpha_i
+    for i in range(1, k):
+        share *= (k - i) / (n - i)
+        if share < _NOTHING * (i + 1):
+            return i
+    return k
+
+
 def exact_losses(rows: Tensor, reference: Tensor, weight: Tensor) -> Tensor:
     """(n,) float64 losses of `rows` (n, 2 or 3) float64, none beyond `reference` (m,).
 
     No row may dominate another. O(n^2) time for two objectives, O(n^3) for three; memory of one
-    tile, or O(n^2) for three where that is more.
+    tile, or O(n^2) for three where that is more. For two objectives the first b + 1 weights will
+    do, if those after them are nothing: O(n b) time.
     """
-    swept = _over_slabs if rows.shape[1] == 3 else _over_stairs
+    stairs = _over_stairs if weight.numel() > rows.shape[0] else _over_near_stairs
+    swept = _over_slabs if rows.shape[1] == 3 else stairs
     order = rows[:, -1].argsort(stable=True)
     losses = swept(rows[order], reference, weight)
     return torch.empty_like(losses).scatter_(0, order, losses)
@@ -141,11 +156,34 @@ def _over_stairs(rows: Tensor, reference: Tensor, weight: Tensor) -> Tensor:
     total = torch.zeros_like(tall)
     first = 0
     while first < n:
-        last = min(n, first + max(1, _TILE // (n - first)))
+        last = min(n, first + max(1, tile(_TILE, rows.device) // (n - first)))
         above = (worth[first:last, : n - first] * tall[: n - first]).cumsum_(1)
         total[: n - first] += wide[first:last] @ above.mul_(holds[first:last, : n - first])
         first = last
     return total.flip(0)
+
+
+def _over_near_stairs(rows: Tensor, reference: Tensor, weight: Tensor) -> Tensor:
+    """The same from the cells of at most b = len(weight) - 1 rows, all in one band: O(n b) time.
+
+    Rows go in reverse; line i' holds the columns of the last b rows up to it, the farthest first.
+    """
+    n, b = rows.shape[0], weight.numel() - 1
+    wide = -torch.diff(rows[:, 0], prepend=reference[:1]).flip(0)
+    tall = torch.diff(rows[:, 1], append=reference[1:]).flip(0)
+    lines = torch.cat([tall.new_zeros(b - 1), tall]).unfold(0, b, 1)
+    worth = weight[1:].flip(0)
+    total = tall.new_zeros(n + b - 1)
+    step = max(4 * b, tile(_TILE, rows.device) // b)
+    for first in range(0, n, step):
+        last = min(n, first + step)
+        band = tall.new_zeros((last - first + 2 * (b - 1), b))
+        own = band[b - 1 : b - 1 + last - first]
+        torch.mul(lines[first:last], worth, out=own)
+        own.cumsum_(1).mul_(wide[first:last, None])
+        slanted = band.as_strided((last - first + b - 1, b), (b, b - 1), b - 1)
+        total[first : last + b - 1] += slanted.sum(1)
+    return total[b - 1 :].flip(0)
 
 
 def _over_slabs(rows: Tensor, reference: Tensor, weight: Tensor) -> Tensor:
@@ -157,7 +195,7 @@ def _over_slabs(rows: Tensor, reference: Tensor, weight: Tensor) -> Tensor:
     total = torch.zeros_like(height)
     top = rows.shape[0]
     while top:
-        low = max(0, top - max(1, _TILE // top**2))
+        low = max(0, top - max(1, tile(_TILE, rows.device) // top**2))
         total[:top] += _slabs(rows[:top, :2], height[low:top], reference, weight)
         top = low
     return total
@@ -203,7 +241,7 @@ def _alone(rows: Tensor, reference: Tensor) -> Tensor:
     n, m = rows.shape
     place = torch.arange(n, device=rows.device)
     parts = []
-    for some in torch.split(place, max(1, _TILE // n)):
+    for some in torch.split(place, max(1, tile(_TILE, rows.device) // n)):
         no_worse = (rows <= rows[some, None]).to(torch.int16)  # (t, n, m)
         others = no_worse.sum(2, keepdim=True, dtype=torch.int16) - no_worse
         met = (others == m - 1) & (place != some[:, None])[:, :, None]
@@ -221,7 +259,7 @@ def _below(rows: Tensor, samples: Tensor) -> Tensor:
 
 def _sums(mask: Tensor, value: Tensor) -> Tensor:
     """(n,) float64 `mask` (n, s) bool @ `value` (s,), one tile at once."""
-    step = max(1, _TILE // max(1, mask.shape[0]))
+    step = max(1, tile(_TILE, mask.device) // max(1, mask.shape[0]))
     total = value.new_zeros(mask.shape[0])
     for part, some in zip(torch.split(mask, step, dim=1), torch.split(value, step)):
         total += part.double() @ some

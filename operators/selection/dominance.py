@@ -17,11 +17,13 @@ import torch
 from torch import Tensor
 
 from operators.selection.arguments import check_costs, check_violation
+from operators.selection.tiles import tile
 
 UNRANKED = torch.iinfo(torch.int64).max
 _TILE = 1 << 22  # comparisons held at once, one byte each
 _DEVICE_TILE = 1 << 28  # the same on a GPU, which needs larger pieces of work
 _BLOCK = 255  # rows compared with a tile's worth of others: their count fits a byte
+_DEVICE_BLOCK = 1024  # the same on a GPU, where fewer launches count more than short numbers
 _MOOCORE_OBJECTIVES = 32  # moocore takes 255; its cost grows as n^2 log^(m-2) n
 
 
@@ -89,18 +91,18 @@ def feasibility(costs: Tensor, violation: Tensor | None) -> tuple[Tensor, Tensor
 def peeled(costs: Tensor, wanted: int) -> Tensor:
     """(n,) int64 fronts of finite costs (n, m) in plain torch, on their device.
 
-    Stops after the front with which `wanted` rows are ranked. Rows are made distinct; then `<=`
-    in every objective is dominance, and a row's dominators are counted once (n^2 m / 2
-    comparisons). A front is the rows that have none left, and takes itself off the counts of the
-    others (as many again over all fronts). One host synchronisation a front: its two sizes.
+    Stops after the front with which `wanted` rows are ranked. Rows are made distinct and sorted;
+    then `<=` in every objective is dominance, and a row's dominators are counted once (some
+    n^2 (m - 1) / 2 comparisons). A front is the rows that have none left, and takes itself off
+    the counts of the others (n^2 m / 2 more over all fronts). One host synchronisation a front:
+    its two sizes.
     """
     dense = torch.stack([torch.unique(c, return_inverse=True)[1] for c in costs.unbind(1)], 1)
     rows, inverse, copies = torch.unique(dense, dim=0, return_inverse=True, return_counts=True)
-    order = rows.sum(1).argsort()  # dominators come first
     small = torch.int16 if costs.shape[0] < 1 << 15 else torch.int32  # more lanes a comparison
-    left, copies = rows[order].to(small).T.contiguous(), copies[order]  # (m, u), (u,)
+    left = rows.to(small).T.contiguous()  # (m, u), sorted by the objectives: dominators first
     number = torch.arange(len(rows), device=costs.device)  # which row each column of `left` is
-    found = torch.full_like(order, UNRANKED)
+    found = torch.full_like(number, UNRANKED)
     dominators = _dominators(left)
     done, front = 0, 0
     while done < wanted and len(number):
@@ -112,28 +114,34 @@ def peeled(costs: Tensor, wanted: int) -> Tensor:
         first, left, number = left[:, gone], left[:, stay], number[stay]
         dominators = dominators[stay] - _count_below(first, left)
         done, front = done + n_rows, front + 1
-    rank = torch.empty_like(found)
-    rank[order] = found
-    return rank[inverse]
+    return found[inverse]
 
 
 def _dominators(columns: Tensor) -> Tensor:
-    """(u,) int32: how many of the distinct columns (m, u), dominators first, dominate each."""
+    """(u,) int32: how many of the distinct columns (m, u) dominate each; sorted, first row first.
+
+    So a column's first objective is <= that of every later one: later blocks need the others only.
+    """
     count = torch.zeros(columns.shape[1], dtype=torch.int32, device=columns.device)
-    for start in range(0, columns.shape[1], _BLOCK):
-        tail = columns[:, start:]
-        count[start:] += _count_below(tail[:, :_BLOCK], tail)
+    others = columns[min(1, len(columns) - 1) :]
+    width = tile(_BLOCK, columns.device, _DEVICE_BLOCK)
+    for start in range(0, columns.shape[1], width):
+        last = start + width
+        own = columns[:, start:last]
+        count[start:last] += _count_below(own, own)
+        count[last:] += _count_below(others[:, start:last], others[:, last:])
     return count - 1  # itself
 
 
 def _count_below(by: Tensor, columns: Tensor) -> Tensor:
     """(u,) int32: how many of `by` (m, p) are <= each of `columns` (m, u); a tile at once."""
     count = torch.zeros(columns.shape[1], dtype=torch.int32, device=columns.device)
-    tile = _TILE if columns.device.type == "cpu" else _DEVICE_TILE
-    for block in torch.split(by, _BLOCK, dim=1):
-        step = max(1, tile // max(1, block.shape[1]))
+    width = tile(_BLOCK, columns.device, _DEVICE_BLOCK)
+    fits = torch.uint8 if width < 256 else torch.int32  # of these the first is quickest by far
+    for block in torch.split(by, width, dim=1):
+        step = max(1, tile(_TILE, columns.device, _DEVICE_TILE) // max(1, block.shape[1]))
         parts = [
-            _all_below(block, part).view(torch.uint8).sum(0, dtype=torch.uint8)  # quickest by far
+            _all_below(block, part).view(torch.uint8).sum(0, dtype=fits)
             for part in torch.split(columns, step, dim=1)
         ]
         count += torch.cat(parts)

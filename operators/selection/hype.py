@@ -11,14 +11,15 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from operators.selection.arguments import check_several_objectives, check_survival
-from operators.selection.contribution import exact_losses, loss_weights, sampled
+from operators.selection.arguments import FLOATS, check_several_objectives, check_survival
+from operators.selection.contribution import exact_losses, loss_weights, reach, sampled
 from operators.selection.dominance import ranked
 from operators.selection.reference import divisions_for
 from operators.selection.selected import Selected
 
 _TIE = 1e-10  # losses this near to the least, relatively, are the least
-_EXACT_WORK = 1 << 31  # cells of a grid of three objectives, times rows that go
+_EXACT_WORK = 1 << 31  # cells of a whole grid, times rows that go
+_NEAR_WORK = 1 << 36  # the same of two objectives, of only the cells that weigh above 1e-18
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,12 +57,13 @@ class HypE:
 
         Order: front, then row. Losses within 1e-10 of the least are equal and go at random. A cut
         front of infeasible or non-finite rows is drawn from at random. `state` is not used.
-        Cost, for c rows in the cut front of which r go: exact for two objectives, of order r c^2
-        (1.5 s of a core where half of 1,700 rows go), and for three, of order r c^3, while
-        r c^3 <= 2^31 (there about 2 s where half of 256 rows go, 10 s where one of 1,290 does);
-        else of order r c s with s <= n_samples, and c s <= 2^25, samples. Host synchronisations:
-        none a row; of samples, log2(r) stages with a few each. generator: on the CPU. Raises
-        ValueError for what does not fit together.
+        Cost, for c rows in the cut front of which r go: exact for two objectives, of order r c^2,
+        and for three, of order r c^3, while that is <= 2^31 (about 2 s of a core where half of
+        1,600 or of 256 rows go, 10 s where one of 1,290 does). For two beyond that of order r c b
+        while it is <= 2^36, without regions that more than b rows share, which weigh less than
+        1e-18 (b = 54 and 48 s where half of 20,000 go). Else of order r c s with s <= n_samples,
+        and c s <= 2^25, samples. Host synchronisations: none a row; of samples, log2(r) stages
+        with a few each. generator: on the CPU. Raises ValueError for what does not fit together.
         """
         check_survival(costs, k, violation, generator, "HypE")
         check_several_objectives(costs, "HypE")
@@ -97,7 +99,7 @@ class HypE:
             span = half.amax(0) - low
             margin = 1 / divisions_for(m, max(k, m))
             return (half - low) / torch.where(span > 0, span, 1.0), ones + margin
-        span = self.reference.to(rows) / 2 - low
+        span = self.reference.detach().to(rows) / 2 - low
         scaled = ((half - low) / torch.where(span > 0, span, 1.0)).clamp(max=1.0)
         return torch.where(span > 0, scaled, 1.0), ones
 
@@ -116,9 +118,14 @@ def kept_exactly(rows: Tensor, reference: Tensor, k: int) -> Tensor:
     reference: (m,) float64, not below any row. No host synchronisation.
     """
     number = torch.arange(rows.shape[0], device=rows.device)
+    near = rows.shape[1] == 2 and rows.shape[0] ** 2 * (rows.shape[0] - k) > _EXACT_WORK
     for left in range(rows.shape[0] - k, 0, -1):
         n = k + left
-        loss = exact_losses(rows, reference, loss_weights(n, left, rows.device))
+        weight = loss_weights(n, left, rows.device)
+        width = reach(n, left) if near else n
+        if 8 * width < n:  # else no quicker
+            weight = weight[: width + 1]
+        loss = exact_losses(rows, reference, weight)
         place = torch.arange(n - 1, device=rows.device)
         stay = place + (place >= _least(loss))
         rows, number = rows[stay], number[stay]
@@ -153,12 +160,14 @@ def kept_by_samples(
 def _affordable(rows: Tensor, k: int) -> bool:
     """Whether exact losses of `rows` (n, m) are possible, and cost no more than they bring.
 
-    Of two objectives always: where half of 1,700 rows go they took 1.5 s of a core, samples 14 s,
-    and left the larger volume; a step by samples is quicker beyond some 6,500 rows. Of three up
-    to a limit: about 2 s where half of 256 rows go, 10 s where one of 1,290 does.
+    Where half of 1,700 rows of two objectives go they took 1.5 s of a core, samples 14 s, and
+    left the larger volume. At the limit of two, some 50,000 rows of which half go, both take
+    minutes. At that of three: about 2 s where half of 256 rows go, 10 s where one of 1,290 does.
     """
     n, m = rows.shape
-    return m == 2 or (m == 3 and n**3 * (n - k) <= _EXACT_WORK)
+    if m in (2, 3) and n**m * (n - k) <= _EXACT_WORK:
+        return True
+    return m == 2 and n * (n - k) * reach(n, n - k) <= _NEAR_WORK
 
 
 def _least(loss: Tensor) -> Tensor:
@@ -175,7 +184,7 @@ def _check_reference(reference: Tensor) -> None:
             f"HypE got reference {came}, expected a float tensor (m,) in the units of the costs; "
             "None takes it from the data."
         )
-    if not reference.is_floating_point() or not bool(torch.isfinite(reference).all()):
+    if reference.dtype not in FLOATS or not bool(torch.isfinite(reference).all()):
         raise ValueError(
             f"HypE got a reference of {reference.dtype} with values {reference.tolist()}, "
             "expected finite floats; None takes it from the data."

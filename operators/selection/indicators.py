@@ -13,8 +13,10 @@ import torch
 from torch import Tensor
 
 from operators.selection.arguments import check_costs, check_generator
+from operators.selection.tiles import tile
 
-_TILE = 1 << 20  # distances or comparisons held at once
+_TILE = 1 << 20  # distances or comparisons held at once on the CPU
+_MOOCORE_OBJECTIVES = 31  # of its hypervolume
 
 
 def igd(points: Tensor, front: Tensor) -> Tensor:
@@ -58,7 +60,7 @@ def hypervolume(
     points: (n, m) float, finite, any device; no rows have no volume, and points not below the
     reference in every objective add none. reference: (m,) float, finite, on the same device.
     n_samples None: exact, by moocore, for points on the CPU; of order n^(m - 2) at worst for many
-    objectives. ImportError without moocore.
+    objectives, of which moocore takes 31. ImportError without moocore.
     n_samples: a Monte-Carlo estimate, any device, from so many samples drawn by `generator` (on
     the CPU, moved) in the box from the points' best costs to the reference. Unbiased; its standard
     error is V sqrt(p (1 - p) / n_samples), p = estimate / V the share of that box, of volume V,
@@ -91,6 +93,12 @@ def hypervolume(
 
 def _exact(points: Tensor, reference: Tensor) -> Tensor:
     """() float64 on the CPU."""
+    if len(reference) > _MOOCORE_OBJECTIVES:
+        raise ValueError(
+            f"hypervolume got points of {len(reference)} objectives and no n_samples, expected at "
+            f"most {_MOOCORE_OBJECTIVES} for the exact value; pass n_samples and a generator for "
+            "an estimate."
+        )
     try:
         import moocore
     except ImportError as missing:
@@ -113,7 +121,7 @@ def _estimate(
         return torch.zeros((), dtype=torch.float64, device=points.device)
     low = points.amin(0)
     span = reference - low
-    step = max(1, _TILE // n)
+    step = max(1, tile(_TILE, points.device) // n)
     hits = torch.zeros((), dtype=torch.int64, device=points.device)
     for first in range(0, n_samples, step):
         size = min(step, n_samples - first)
@@ -155,7 +163,7 @@ def _mean_distance(
     exponent = max(math.frexp(largest)[1] - 1, -1000)  # costs / 2^exponent are within [-2, 2]
     scaled, targets = (_times_two_to(each.double(), -exponent) for each in (rows, others))
     total = scaled.new_zeros(())
-    for part in torch.split(scaled, max(1, _TILE // targets.shape[0])):
+    for part in torch.split(scaled, max(1, tile(_TILE, rows.device) // targets.shape[0])):
         square = part.new_zeros((part.shape[0], targets.shape[0]))
         for j in range(part.shape[1]):
             gap = targets[:, j] - part[:, j, None]
@@ -188,7 +196,7 @@ def _check_reference(points: Tensor, reference: Tensor) -> None:
             f"hypervolume got points {tuple(points.shape)} and a reference {came}, expected a "
             f"tensor ({points.shape[1]},), worse than the points in every objective."
         )
-    if reference.device != points.device or not bool(torch.isfinite(reference).all()):
+    if reference.device != points.device or not bool(torch.isfinite(reference.double()).all()):
         raise ValueError(
             f"hypervolume got points on {points.device} and a reference {reference.tolist()} on "
             f"{reference.device}, expected finite numbers on one device; use reference.to(points)."

@@ -28,8 +28,9 @@ from operators.selection.arguments import (
 from operators.selection.decomposition import Decomposition, summed, tchebycheff
 from operators.selection.dominance import feasibility
 from operators.selection.neighbourhood import neighbourhoods
+from operators.selection.tiles import tile
 
-_TILE = 1 << 19  # float64 numbers held at once
+_TILE = 1 << 19  # float64 numbers held at once on the CPU
 
 
 @dataclass(frozen=True, eq=False)
@@ -142,17 +143,18 @@ class MOEAD:
         p = costs.shape[0]
         old_penalty, new_penalty = penalty[:p], penalty[p:]
         own = torch.arange(p, device=costs.device)
-        offered = self.near.to(costs.device)[slots]
-        held = self._decomposed(above[:p], old_penalty, own[:, None])[:, 0]
-        value = self._decomposed(above[p:], new_penalty, offered)
+        offered, weights = self.near.to(costs.device)[slots], self.weights.to(costs.device)
+        held = self._decomposed(above[:p], old_penalty, own[:, None], weights)[:, 0]
+        value = self._decomposed(above[p:], new_penalty, offered, weights)
         entrant, charge, least = _best(offered, new_penalty, value, p)
         better = (charge < old_penalty) | ((charge == old_penalty) & (least < held))
         return Placed(torch.where(better, p + entrant, own), Seen(ideal))
 
-    def _decomposed(self, above: Tensor, penalty: Tensor, offered: Tensor) -> Tensor:
+    def _decomposed(
+        self, above: Tensor, penalty: Tensor, offered: Tensor, weights: Tensor
+    ) -> Tensor:
         """(n, t) of each row in the slots that it is offered to; 0 for rows with a penalty."""
-        weights = self.weights.to(above.device)
-        step = max(1, _TILE // (offered.shape[1] * weights.shape[1]))
+        step = max(1, tile(_TILE, above.device) // (offered.shape[1] * weights.shape[1]))
         parts = [
             self.decomposition(rows[:, None], weights[slots])
             for rows, slots in zip(torch.split(above, step), torch.split(offered, step))

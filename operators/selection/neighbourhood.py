@@ -9,7 +9,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-_TILE = 1 << 19  # float64 numbers held at once
+from operators.selection.tiles import tile
+
+_TILE = 1 << 19  # float64 numbers held at once on the CPU
 _SAME = 1e-12  # the unit of squared distances between weights of sum 1
 
 
@@ -35,7 +37,7 @@ def neighbourhoods(weights: Tensor, width: int) -> Tensor:
     low = torch.searchsorted(columns[0], columns[0] - reach).tolist()
     high = torch.searchsorted(columns[0], columns[0] + reach, right=True).tolist()
     near = torch.empty((r, width), dtype=torch.int64, device=weights.device)
-    step = max(1, _TILE // r)
+    step = max(1, tile(_TILE, weights.device) // r)
     for first in range(0, r, step):
         last = min(r, first + step)
         own = place[first:last, None]

@@ -15,8 +15,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from operators.selection.tiles import tile
+
 _NOTHING = 1e-3  # distances to the ideal point below count as none when looking for extremes
-_TILE = 1 << 20  # float64 numbers held at once
+_TILE = 1 << 20  # float64 numbers held at once on the CPU
 _SMALLEST = 1e-6  # an intercept up to this is no intercept
 _WEIGHT = 1e6  # eq. 4: the weight of the objectives across the axis
 
@@ -63,8 +65,8 @@ def remembered(memory: Memory, feasible: Tensor, first: Tensor) -> Memory:
     m = choice.shape[1]
     axes = torch.full((m, m), _WEIGHT, dtype=torch.float64, device=choice.device)
     axes.fill_diagonal_(1.0)
-    tiles = torch.split(away[:, None], max(1, _TILE // (m * m)))
-    scalarised = torch.cat([(tile * axes).amax(2) for tile in tiles])  # (n, m): row, axis
+    parts = torch.split(away[:, None], max(1, tile(_TILE, choice.device) // (m * m)))
+    scalarised = torch.cat([(part * axes).amax(2) for part in parts])  # (n, m): row, axis
     return Memory(ideal, worst, choice[scalarised.argmin(0)].cpu())
 
 

@@ -13,9 +13,9 @@ from torch import Tensor
 
 from operators.selection.arguments import check_generator
 from operators.selection.selected import Selected
+from operators.selection.tiles import tile
 
 _TILE = 1 << 18  # float64 distances held at once on the CPU, where they should stay in cache
-_TILE_ELSEWHERE = 1 << 24
 
 
 def novelty(measures: Tensor, archive: Tensor | None = None, neighbours: int = 15) -> Tensor:
@@ -38,10 +38,10 @@ def novelty(measures: Tensor, archive: Tensor | None = None, neighbours: int = 1
     if unit is None or k < 1:
         return torch.where(sound[:n], 0.0, -torch.inf).double()
     scaled = others / unit  # squares of 1e200 and of 1e-200 stay in range
-    tile = _TILE if others.device.type == "cpu" else _TILE_ELSEWHERE
-    height = max(1, min(n, tile // (k + 1024)))
+    held = tile(_TILE, others.device)
+    height = max(1, min(n, held // (k + 1024)))
     parts = [
-        _mean_of_nearest(scaled, sound, range(first, min(first + height, n)), k, tile)
+        _mean_of_nearest(scaled, sound, range(first, min(first + height, n)), k, held)
         for first in range(0, n, height)
     ]
     mean = (torch.cat(parts) * unit).clamp(max=torch.finfo(torch.float64).max)
@@ -82,14 +82,14 @@ class Novelty:
         return Selected(rows[novel[rows].argsort(descending=True, stable=True)[:k]])
 
 
-def _mean_of_nearest(others: Tensor, sound: Tensor, own: range, k: int, tile: int) -> Tensor:
+def _mean_of_nearest(others: Tensor, sound: Tensor, own: range, k: int, held: int) -> Tensor:
     """(len(own),) mean distance of the rows `own` of `others` to their `k` nearest sound others.
 
     Squares are summed one measure after another: unlike by a matrix product, copies are at 0.
     """
     rows = others[own.start : own.stop]
     nearest = rows.new_full((len(own), k), torch.inf)
-    width = max(1, tile // len(own) - k)
+    width = max(1, held // len(own) - k)
     for start in range(0, len(others), width):
         square = rows.new_zeros((len(own), len(others[start : start + width])))
         gap = torch.empty_like(square)

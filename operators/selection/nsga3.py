@@ -23,7 +23,8 @@ class NSGA3:
     """Survival that fills niches around reference points; costs must have as many columns.
 
     points: (r, m) float, finite, not negative, no zero row; e.g. `das_dennis(m, divisions)`.
-    Raises ValueError for others.
+    Raises ValueError for others. An objective whose whole range is below about 1e-3 may lose
+    niches once a dominated row lies far out (pymoo's does too): scale it, to a range near 1.
     """
 
     points: Tensor

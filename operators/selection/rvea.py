@@ -19,8 +19,9 @@ from operators.selection.arguments import check_several_objectives, check_surviv
 from operators.selection.association import nearest_line
 from operators.selection.dominance import feasibility, fronts
 from operators.selection.selected import Selected
+from operators.selection.tiles import tile
 
-_TILE = 1 << 18  # float64 numbers held at once
+_TILE = 1 << 18  # float64 numbers held at once on the CPU
 _LEAST_SPAN = 1e-100  # of an objective, to the largest: squares of vectors must not vanish
 _LEAST_GAP = 1e-12  # radians between vectors: equal ones must not divide by 0
 
@@ -43,6 +44,11 @@ class Adapted:
         vectors = torch.zeros((n_vectors, n_objectives), dtype=torch.float64, device="cpu")
         generation = torch.zeros((), dtype=torch.int64, device="cpu")
         return cls(vectors, vectors[:, 0].clone(), generation)
+
+    def fits(self, n_vectors: int, n_objectives: int) -> bool:
+        """Whether it is a memory of so many vectors and objectives."""
+        shapes = self.vectors.shape, self.gaps.shape, self.generation.shape
+        return shapes == ((n_vectors, n_objectives), (n_vectors,), ())
 
 
 @dataclass(frozen=True, eq=False)
@@ -141,10 +147,11 @@ class RVEA:
             )
         if state is None:
             state = Adapted.blank(r, m)
-        if not isinstance(state, Adapted) or state.vectors.shape != (r, m):
+        if not isinstance(state, Adapted) or not state.fits(r, m):
             came = type(state).__name__
             if isinstance(state, Adapted):
-                came = f"with vectors {tuple(state.vectors.shape)}"
+                came = ", ".join(f"{name} {tuple(x.shape)}" for name, x in vars(state).items())
+                came = f"with {came}"
             raise ValueError(
                 f"RVEA got state {came}, expected None or the state that RVEA returned for "
                 f"({r}, {m}) points; pass None to start anew."
@@ -226,7 +233,7 @@ def _gaps(vectors: Tensor) -> Tensor:
     across = vectors.T.contiguous()
     row = torch.arange(r, device=vectors.device)
     parts = []
-    for rows in torch.split(row, max(1, _TILE // r)):
+    for rows in torch.split(row, max(1, tile(_TILE, vectors.device) // r)):
         cosine = vectors[rows] @ across
         nearest = cosine.scatter(1, rows[:, None], -torch.inf).argmax(1)
         chord = (vectors[rows] - vectors[nearest]).norm(dim=1)

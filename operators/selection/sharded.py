@@ -168,6 +168,12 @@ def _checked(
             f"{who} got {len(violations)} violations for {len(shards)} shards, expected one "
             "each; split them where the costs are split."
         )
+    missing = [i for i, bad in enumerate(violations or ()) if bad is None]
+    if missing:
+        raise ValueError(
+            f"{who} got a violation of None for shard {missing[0]}, expected a tensor for each "
+            "shard, or None for all; pass torch.zeros_like(costs[:, 0]) where all are feasible."
+        )
     for costs, bad in zip(shards, violations or ()):
         check_violation(bad, costs, who)
     alone = None if violations is None else tuple(bad.detach() for bad in violations)

@@ -14,8 +14,10 @@ from math import factorial, prod
 import torch
 from torch import Tensor
 
+from operators.selection.tiles import tile
+
 TIE = 1e-12  # cosines nearer than this to the largest tie
-_TILE = 1 << 16  # float64 numbers held at once
+_TILE = 1 << 16  # float64 numbers held at once on the CPU
 _CLOSE = 1e-9  # coordinates nearer than this could be exchanged within a tie
 _UNIT = 1e-9  # coordinates of points nearer than this are one level
 
@@ -48,7 +50,7 @@ class Symmetry:
         doubt = ((gap > 0) & (gap < _CLOSE)).any(1)
         across = self.falling.to(device).T.contiguous()
         which = torch.empty(len(unit), dtype=torch.int64, device=device)
-        step = max(1, _TILE // across.shape[1])
+        step = max(1, tile(_TILE, device) // across.shape[1])
         for start in range(0, len(unit), step):
             cosine = fall[start : start + step] @ across
             tied = cosine >= cosine.amax(1, keepdim=True) - TIE

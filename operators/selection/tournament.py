@@ -14,6 +14,7 @@ from torch import Tensor
 
 from operators.selection.arguments import check_costs, check_generator
 from operators.selection.dominance import fronts
+from operators.selection.normalisation import normalised
 
 
 @dataclass(frozen=True)
@@ -77,12 +78,10 @@ class Balanced:
         check_costs(costs, "Balanced")
         drawn = draw(costs, n_parents, self.size, generator, "Balanced")
         finite = costs.isfinite().all(1)
-        known = costs[finite].to(torch.float64)
+        known = costs.detach()[finite].double()
         total = torch.full((len(costs),), torch.inf, dtype=torch.float64, device=costs.device)
         if len(known):
-            low, high = known.amin(0), known.amax(0)
-            span = torch.where(high > low, high - low, torch.ones_like(low))
-            total[finite] = ((known - low) / span).sum(1)
+            total[finite] = normalised(known, known.amin(0), known.amax(0)).sum(1)
         return drawn.gather(1, total[drawn].argmin(1, keepdim=True))[:, 0]
 
 

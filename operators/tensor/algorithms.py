@@ -214,8 +214,11 @@ def MOEAD(
     check_size(pop_size, n_objs)
     if selection_op is not None:
         raise ValueError("MOEAD got a selection_op, expected None: it mates neighbours.")
+    there = torch.get_default_device() if device is None else device
     with host():
         points = reference_points(pop_size, n_objs) if points is None else points
+        if isinstance(points, Tensor):  # else refused below
+            points = points.to(there)  # its weights are looked up there in every generation
         slots = Slots(moead.MOEAD(points, neighbours, decomposition=PBI()))
         blank = moead.Seen.blank(n_objs)
     crossover = simulated_binary_half if crossover_op is None else crossover_op

@@ -50,6 +50,7 @@ class Sharded:
                 f"Sharded got devices {self.devices!r}, expected a list of one or more, e.g. "
                 "[torch.device('cuda:0'), torch.device('cuda:1')]."
             )
+        _check_present(devices)
         object.__setattr__(self, "devices", devices)
 
     def __call__(
@@ -78,3 +79,14 @@ class Sharded:
         """`rows` (n, ...) in as many parts as devices, each on its own."""
         parts = torch.tensor_split(rows, len(self.devices))
         return [part.to(device) for part, device in zip(parts, self.devices)]
+
+
+def _check_present(devices: Sequence[torch.device]) -> None:
+    """ValueError for a CUDA device that is not here; no device is woken for that."""
+    n_there = torch.cuda.device_count()
+    for device in devices:
+        if device.type == "cuda" and (device.index or 0) >= n_there:
+            raise ValueError(
+                f"Sharded got {device}, but torch sees {n_there} CUDA devices here, expected "
+                "devices of this machine; build it where it runs, or use ['cpu']."
+            )

@@ -5,13 +5,18 @@ import torch
 
 from experiments.benchmarks.peers import PEERS, Peer, Ready, lines, ours
 from experiments.benchmarks.selection import (
+    Clock,
     at_least,
     at_most,
+    clocked,
+    contest,
     fresh_peak_mb,
     main,
     near_costs,
     peak_mb,
     random_costs,
+    ratios,
+    times,
 )
 
 CPU = torch.device("cpu")
@@ -97,6 +102,41 @@ def test_the_worse_of_the_two_decides() -> None:
     assert at_least([9.0, 123.4], None) == "9, 123"
     assert at_most([1.0, 3.0], 2.0) == "1, 3 (≤ 2: MISSED)"
     assert at_most([1.0, 2.0], 2.0) == "1, 2 (≤ 2: met)"
+
+
+def greedy(k: int, m: int, device: torch.device) -> Ready:
+    """A contender that has no memory for any but its first call."""
+    calls: list[int] = []
+
+    def call() -> int:
+        calls.append(k)
+        if len(calls) > 1:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 100 GiB.")
+        return k
+
+    return lambda costs: call
+
+
+def too_large(k: int, m: int, device: torch.device) -> Ready:
+    raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 100 GiB.")
+
+
+def test_who_runs_out_of_memory_costs_the_others_nothing() -> None:
+    found = clocked([greedy, ours, too_large, ours], 40, 3, random_costs, CPU, 2)
+    assert [clock.seconds is None for clock in found] == [True, False, True, False]
+    assert [clock.survivors for clock in found] == [[], [20, 20], [], [20, 20]]
+    mine, theirs = list(contest([ours, greedy], 40, 3, CPU, 1))
+    assert ratios(theirs, mine, None) == ratios(mine, theirs, (1, 1)) == "–"
+    assert times(theirs, None) == "–"
+    assert times(mine, 60.0).endswith("met)")
+
+
+def test_ratios_and_times_say_what_is_met() -> None:
+    mine, theirs = [Clock(0.5, []), Clock(0.25, [])], [Clock(4.0, []), Clock(1.0, [])]
+    assert ratios(theirs, mine, (8, 8)) == "8, 4 (≥ 8: MISSED)"
+    assert ratios([], mine, None) == "–"
+    assert times(mine, 0.5) == "500, 250 (≤ 500: met)"
+    assert times(mine, None) == "500, 250"
 
 
 def test_the_peak_is_what_the_call_takes() -> None:

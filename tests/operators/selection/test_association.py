@@ -5,8 +5,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from operators.selection import das_dennis, two_layer
-from operators.selection.association import lattice_of, nearest_line
+from operators.selection import association, das_dennis, symmetry, two_layer
+from operators.selection.association import finder_of, lattice_of, nearest_line
 from tests.oracles import niching as oracle
 
 
@@ -50,6 +50,16 @@ def test_looking_up_equals_trying(m: int, divisions: int) -> None:
         by_lattice, also = nearest_line(tried, unit(points), lattice)
         assert torch.equal(by_lattice, by_trying)
         assert torch.equal(also, distance)
+
+
+@pytest.mark.parametrize("points", [das_dennis(3, 20), das_dennis(4, 5), das_dennis(2, 4)])
+def test_tiles_change_nothing(points: Tensor, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows, lines = torch.from_numpy(cloud(500, points.shape[1], seed=2)), unit(points)
+    expected = nearest_line(rows, lines, finder_of(points, lines))[0]
+    for held in (1, 1 << 24):  # the smallest there can be, and a GPU's
+        monkeypatch.setattr(association, "_TILE", held)
+        monkeypatch.setattr(symmetry, "_TILE", held)
+        assert torch.equal(nearest_line(rows, lines, finder_of(points, lines))[0], expected)
 
 
 def test_a_shuffled_lattice_is_one_too() -> None:

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from operators.selection.contribution import exact_losses, loss_weights, sampled
+from operators.selection import contribution
+from operators.selection.contribution import exact_losses, loss_weights, reach, sampled
 from tests.contracts.selection import seeded
 from tests.oracles import hypervolume
 
@@ -46,6 +47,29 @@ def test_exact_losses_equal_the_mean_over_every_removal(m: int, steps: int) -> N
         weight = loss_weights(n, k, CPU)
         found = exact_losses(torch.from_numpy(rows), torch.from_numpy(reference), weight)
         np.testing.assert_allclose(found.numpy(), expected, rtol=1e-12, atol=1e-15)
+
+
+@pytest.mark.parametrize(("n", "k"), [(2, 1), (9, 8), (400, 3), (400, 200), (4000, 3000)])
+def test_reach_is_where_weights_become_nothing(n: int, k: int) -> None:
+    weight, width = loss_weights(n, k, CPU), reach(n, k)
+    assert 1 <= width <= k
+    assert float(weight[1 : width + 1].min()) >= 1e-18
+    assert not bool((weight[width + 1 :] >= 1e-18).any())
+
+
+@pytest.mark.parametrize(("n", "k"), [(300, 1), (300, 20), (300, 200), (900, 400)])
+@pytest.mark.parametrize("held", [1, 1 << 18])
+def test_near_stairs_equal_all_stairs(
+    n: int, k: int, held: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = torch.from_numpy(np.abs(np.random.default_rng(n).standard_normal((n, 2))))
+    rows = rows / rows.norm(dim=1, keepdim=True)
+    rows[n // 2] = rows[n // 3]
+    reference, weight = torch.full((2,), 1.1, dtype=torch.float64), loss_weights(n, k, CPU)
+    expected = exact_losses(rows, reference, weight)
+    monkeypatch.setattr(contribution, "_TILE", held)
+    found = exact_losses(rows, reference, weight[: reach(n, k) + 1])
+    torch.testing.assert_close(found, expected, rtol=1e-12, atol=0.0)
 
 
 @pytest.mark.parametrize(("n", "m"), [(700, 2), (90, 3)])

@@ -6,7 +6,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from operators.selection import fronts
+from operators.selection import dominance, fronts
 from operators.selection.dominance import UNRANKED, feasibility, peeled
 from tests.oracles import dominance as oracle
 
@@ -25,7 +25,7 @@ def tables(draw: st.DrawFn, values: list[float], most: int = 24) -> np.ndarray:
     return np.repeat(table[:, :1], m, axis=1) if draw(st.booleans()) else table
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=1000, deadline=None)
 @given(st.data())
 def test_equals_the_oracle(data: st.DataObject) -> None:
     costs = data.draw(tables(STEPS + BROKEN))
@@ -42,7 +42,7 @@ def test_equals_the_oracle(data: st.DataObject) -> None:
     assert found.tolist() == oracle.fronts(costs, violation, enough).tolist()
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=1000, deadline=None)
 @given(tables(STEPS), st.integers(1, 24))
 def test_both_paths_equal_the_oracle(costs: np.ndarray, wanted: int) -> None:
     if not len(costs):
@@ -92,6 +92,15 @@ def test_without_moocore_the_same_ranks(monkeypatch: pytest.MonkeyPatch) -> None
     assert torch.equal(fronts(costs), with_it)
 
 
+def test_blocks_of_another_device_give_the_same_ranks(monkeypatch: pytest.MonkeyPatch) -> None:
+    random = np.random.default_rng(0)
+    tables = [torch.from_numpy(random.random((2500, m))) for m in (1, 2, 3)]
+    expected = [peeled(costs, 2500) for costs in tables]
+    monkeypatch.setattr(dominance, "_BLOCK", dominance._DEVICE_BLOCK)  # counts of more than a byte
+    monkeypatch.setattr(dominance, "_TILE", dominance._DEVICE_TILE)
+    assert all(torch.equal(peeled(c, 2500), rank) for c, rank in zip(tables, expected))
+
+
 def test_no_rows() -> None:
     assert fronts(torch.zeros((0, 3))).tolist() == []
 
@@ -129,6 +138,8 @@ def test_refusals() -> None:
         fronts(costs[:, :0])
     with pytest.raises(ValueError, match="int64"):
         fronts(costs.long())
+    with pytest.raises(ValueError, match=r"float8_e4m3fn, expected .*costs\.double"):
+        fronts(costs.to(torch.float8_e4m3fn))
     with pytest.raises(ValueError, match=r"violation \(4, 1\)"):
         fronts(costs, torch.zeros((4, 1)))
     with pytest.raises(ValueError, match="violation list"):

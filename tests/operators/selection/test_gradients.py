@@ -13,7 +13,9 @@ from torch import Tensor
 
 from operators.selection import (
     MOEAD,
+    NSGA3,
     PBI,
+    RVEA,
     Novelty,
     contenders,
     das_dennis,
@@ -24,7 +26,7 @@ from operators.selection import (
     novelty,
     sharded_fronts,
 )
-from tests.contracts.selection import seeded
+from tests.contracts.selection import chained, fields, seeded
 
 FRONT = torch.rand((9, 3), dtype=torch.float64, generator=seeded(1))
 
@@ -71,3 +73,17 @@ def test_follows_no_gradient(name: str) -> None:
     found = CALLS[name](costs.requires_grad_())
     assert not any(each.requires_grad for each in found)
     assert all(map(torch.equal, found, expected))
+
+
+@pytest.mark.parametrize("build", [NSGA3, lambda points: RVEA(points, generations=2)])
+def test_points_may_carry_a_gradient(build: Callable[[Tensor], NSGA3 | RVEA]) -> None:
+    costs = torch.rand((30, 3), dtype=torch.float64, generator=seeded())
+    expected = chained(build(das_dennis(3, 4)), costs, torch.zeros_like(costs[:, 0]))
+    selection = build(das_dennis(3, 4).requires_grad_())
+    for one, other in zip(chained(selection, costs, torch.zeros_like(costs[:, 0])), expected):
+        assert torch.equal(one.indices, other.indices)
+        assert not any(each.requires_grad for each in fields(one.state))
+
+
+def test_weights_of_slots_carry_no_gradient() -> None:
+    assert not MOEAD(das_dennis(3, 4).requires_grad_()).weights.requires_grad

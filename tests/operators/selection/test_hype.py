@@ -3,9 +3,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from torch import Tensor
 
 from evolve.variation import Selection
 from operators.selection import NSGA2, divisions_for, hype
+from operators.selection.contribution import exact_losses
 from operators.selection.hype import HypE, kept_by_samples, kept_exactly
 from operators.selection.indicators import hypervolume
 from tests.contracts.selection import SelectionContract, seeded
@@ -140,6 +142,46 @@ def test_two_objectives_are_never_sampled(monkeypatch: pytest.MonkeyPatch) -> No
     assert torch.equal(HypE(n_samples=1)(costs, 5, generator=seeded()).indices, expected)
 
 
+@pytest.mark.parametrize("k", [300, 460])
+def test_near_cells_alone_leave_the_same_rows(k: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    random = np.random.default_rng(k)
+    rows = np.abs(random.standard_normal((900, 2)))
+    rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+    rows = rows[random.integers(0, 900, 500)]  # equal ones among them
+    given = torch.from_numpy(rows), torch.full((2,), 1.1, dtype=torch.float64)
+    expected = kept_exactly(*given, k)
+    narrow: list[int] = []
+
+    def spied(rows: Tensor, reference: Tensor, weight: Tensor) -> Tensor:
+        narrow.append(int(weight.numel() <= len(rows)))
+        return exact_losses(rows, reference, weight)
+
+    monkeypatch.setattr(hype, "exact_losses", spied)
+    monkeypatch.setattr(hype, "_EXACT_WORK", 0)
+    assert torch.equal(kept_exactly(*given, k), expected)
+    assert sum(narrow) >= 40
+
+
+def test_the_largest_fronts_of_two_objectives_are_sampled(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    costs = torch.from_numpy(front(40, 2, np.random.default_rng(7)))
+    monkeypatch.setattr(hype, "_EXACT_WORK", 0)
+    monkeypatch.setattr(hype, "_NEAR_WORK", 0)
+    monkeypatch.setattr(hype, "kept_exactly", None)  # not called
+    indices = HypE(n_samples=256)(costs, 30, generator=seeded()).indices
+    assert len(set(indices.tolist())) == 30
+
+
+def test_a_reference_may_carry_a_gradient() -> None:
+    costs = torch.from_numpy(np.random.default_rng(0).random((40, 3)))
+    reference = torch.full((3,), 0.9)
+    expected = HypE(reference)(costs, 15, generator=seeded()).indices
+    selection = HypE(reference.clone().requires_grad_())
+    assert not selection._scaled(costs, 15)[0].requires_grad
+    assert torch.equal(selection(costs, 15, generator=seeded()).indices, expected)
+
+
 @pytest.mark.parametrize(("m", "n"), [(2, 20), (3, 24)])
 def test_improves_the_hypervolume_of_dtlz2(m: int, n: int) -> None:
     reference = torch.full((m,), 1.1, dtype=torch.float64)
@@ -168,6 +210,7 @@ def test_refusals() -> None:
         (torch.ones((1, 2)), r"\(1, 2\)"),
         ([1.0, 1.0], "list"),
         (torch.ones(2, dtype=torch.int64), "int64"),
+        (torch.ones(2).to(torch.float8_e4m3fn), "float8_e4m3fn"),
         (torch.tensor([1.0, torch.nan]), "nan"),
     ]:
         with pytest.raises(ValueError, match=says):

@@ -174,6 +174,11 @@ def test_hypervolume_refuses() -> None:
         hypervolume(points, end * torch.inf)
     with pytest.raises(ValueError, match="no generator"):
         hypervolume(points, end, n_samples=10)
+    many = torch.zeros((2, 32)), torch.ones(32)
+    with pytest.raises(ValueError, match="32 objectives and no n_samples, expected at most 31"):
+        hypervolume(*many)
+    assert float(hypervolume(*many, n_samples=10, generator=seeded())) == 1.0
+    assert float(hypervolume(many[0][:, 1:], many[1][1:])) == 1.0
     for n_samples in (0, True, 1.5):
         with pytest.raises(ValueError, match="n_samples"):
             hypervolume(points, end, n_samples=n_samples, generator=seeded())  # type: ignore[arg-type]

@@ -5,7 +5,7 @@ import pickle
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
@@ -13,6 +13,7 @@ from operators.selection import das_dennis, moead
 from operators.selection.decomposition import PBI, Decomposition, tchebycheff
 from operators.selection.moead import MOEAD, Placed, Seen
 from tests.contracts.selection import seeded
+from tests.operators.selection.cases import CASES, IN_TURNS
 from tests.operators.selection.loop import dtlz2
 from tests.oracles import decomposition
 
@@ -36,7 +37,8 @@ def place(costs: Tensor, offspring: Tensor, slots: Tensor = SLOTS, **more: Tenso
     )
 
 
-@settings(max_examples=150, deadline=None)
+@IN_TURNS
+@CASES
 @given(
     m=st.integers(2, 4),
     divisions=st.integers(1, 4),
@@ -48,6 +50,7 @@ def place(costs: Tensor, offspring: Tensor, slots: Tensor = SLOTS, **more: Tenso
     seed=st.integers(0, 2**31),
 )
 def test_equals_the_loop_over_offspring(
+    turn: int,
     m: int,
     divisions: int,
     q: int,

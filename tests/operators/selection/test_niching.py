@@ -9,7 +9,7 @@ from operators.selection.niching import niched, random_keys
 from tests.oracles import niching as oracle
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=1000, deadline=None)
 @given(st.integers(1, 8), st.integers(1, 30), st.integers(0, 2**31))
 def test_equals_the_loop_of_the_paper(n_niches: int, n: int, seed: int) -> None:
     random = np.random.default_rng(seed)

@@ -33,7 +33,7 @@ SETS = {
 }
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=1000, deadline=None)
 @given(
     m=st.integers(2, 5),
     n=st.integers(2, 30),

@@ -1,14 +1,17 @@
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from operators.selection import das_dennis, rvea
 from operators.selection.rvea import RVEA, Adapted
 from tests.contracts.selection import SelectionContract, seeded
+from tests.operators.selection.cases import CASES, IN_TURNS
 from tests.operators.selection.loop import evolved
 from tests.oracles import decomposition
 
@@ -25,7 +28,8 @@ class TestContractWithFewVectors(SelectionContract):
         return RVEA(das_dennis(2, 1), generations=1)
 
 
-@settings(max_examples=150, deadline=None)
+@IN_TURNS
+@CASES
 @given(
     m=st.integers(2, 4),
     n=st.integers(1, 30),
@@ -35,7 +39,7 @@ class TestContractWithFewVectors(SelectionContract):
     seed=st.integers(0, 2**31),
 )
 def test_survivors_equal_the_loop(
-    m: int, n: int, divisions: int, generation: int, constrained: bool, seed: int
+    turn: int, m: int, n: int, divisions: int, generation: int, constrained: bool, seed: int
 ) -> None:
     random = np.random.default_rng(seed)
     costs = random.random((n, m))
@@ -190,6 +194,11 @@ def test_refusals() -> None:
         selection(costs, 2, state={}, generator=seeded())
     with pytest.raises(ValueError, match=r"vectors \(6, 3\)"):
         selection(costs, 2, state=Adapted.blank(6, 3), generator=seeded())
+    blank = Adapted.blank(15, 3)
+    for name in ("gaps", "generation"):
+        broken = dataclasses.replace(blank, **{name: torch.zeros(4)})
+        with pytest.raises(ValueError, match=rf"{name} \(4,\).*for \(15, 3\) points"):
+            selection(costs, 2, state=broken, generator=seeded())
 
 
 @pytest.mark.parametrize(

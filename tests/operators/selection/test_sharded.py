@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
@@ -14,6 +14,7 @@ from operators.selection import NSGA2, NSGA3, das_dennis, fronts
 from operators.selection.dominance import UNRANKED
 from operators.selection.normalisation import Memory
 from operators.selection.sharded import contenders, sharded_fronts
+from tests.operators.selection.cases import CASES, IN_TURNS
 
 STEPS = [0.0, -0.0, 1.0, 2.0, 0.5, -3.0, 1e300, 5e-324]
 BROKEN = [np.nan, np.inf, -np.inf]
@@ -31,9 +32,10 @@ def spread(n: int, n_shards: int, seed: int) -> list[int]:
     return [int(size) for size in np.diff([0, *ends.tolist(), n])]
 
 
-@settings(max_examples=150, deadline=None)
+@IN_TURNS
+@CASES
 @given(st.data())
-def test_equals_the_fronts_of_the_whole(data: st.DataObject) -> None:
+def test_equals_the_fronts_of_the_whole(turn: int, data: st.DataObject) -> None:
     m = data.draw(st.integers(1, 4))
     row = st.lists(st.sampled_from(STEPS + BROKEN), min_size=m, max_size=m)
     rows = data.draw(st.lists(row, max_size=24))
@@ -149,6 +151,9 @@ def test_bad_shards_are_refused() -> None:
         sharded_fronts([good, good], [torch.zeros(4)])
     with pytest.raises(ValueError, match=r"violation \(3,\)"):
         sharded_fronts([good], [torch.zeros(3)])
+    for find in (sharded_fronts, lambda shards, bad: contenders(shards, 2, bad)):
+        with pytest.raises(ValueError, match="None for shard 0, expected a tensor for each"):
+            find([good, good], [None, torch.zeros(4)])
     for enough in (0, True, 2.0):
         with pytest.raises(ValueError, match=f"enough={enough}, expected an int"):
             sharded_fronts([good], enough=enough)  # type: ignore[arg-type]

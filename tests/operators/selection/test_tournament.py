@@ -6,6 +6,7 @@ import torch
 
 from operators.selection import Balanced, Tournament
 from tests.contracts.mating import MatingContract
+from tests.contracts.selection import seeded
 
 
 class TestContract(MatingContract):
@@ -75,3 +76,10 @@ def test_balance_of_broken_rows_alone_still_draws() -> None:
 def test_balanced_refuses_a_size(size: int) -> None:
     with pytest.raises(ValueError, match="Balanced got size"):
         Balanced(size)
+
+
+def test_a_range_beyond_the_largest_float_hides_nobody() -> None:
+    costs = torch.tensor([[1.7e308, 0.0], [-1.7e308, 0.0], [0.0, 5.0]], dtype=torch.float64)
+    for scale in (1.0, 1e-308):
+        rows = Balanced(size=64)(costs * scale, None, 5, generator=seeded())
+        assert rows.tolist() == [1] * 5

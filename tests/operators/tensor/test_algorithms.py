@@ -15,7 +15,7 @@ from operators import selection
 from operators.selection.decomposition import PBI
 from operators.selection.moead import MOEAD as Placement
 from operators.selection.rvea import Adapted
-from operators.tensor import MOEAD, NSGA2, NSGA3, RVEA, Evolution, HypE, Slots
+from operators.tensor import MOEAD, NSGA2, NSGA3, RVEA, Evolution, HypE, Slots, algorithms
 from tests.operators.tensor.flow import Function, begun, box, dtlz, gone, same
 
 OURS: dict[str, Callable[..., Evolution]] = {
@@ -164,6 +164,25 @@ def test_moead_equals_a_plain_loop() -> None:
     assert torch.equal(algorithm.pop, pop)
     assert torch.equal(algorithm.fit, fit)
     assert torch.equal(algorithm.memory.ideal, found.state.ideal)
+
+
+@pytest.mark.parametrize("points", [None, selection.das_dennis(3, 3)])
+def test_moead_looks_its_slots_up_on_its_device(
+    points: Tensor | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Built(Exception):
+        """There: "meta" stands for "cuda", which is not everywhere, and has no numbers."""
+
+    def spied(points: Tensor, neighbours: int, decomposition: PBI) -> Placement:
+        raise Built(points.device.type)
+
+    monkeypatch.setattr(algorithms.moead, "MOEAD", spied)
+    with pytest.raises(Built, match="meta"):
+        MOEAD(10, 3, *box(), points=points, device=torch.device("meta"))
+    with torch.device("meta"), pytest.raises(Built, match="meta"):
+        MOEAD(10, 3, *box(), points=points)
+    with pytest.raises(Built, match="cpu"):
+        MOEAD(10, 3, *box(), points=points)
 
 
 def test_moead_has_a_row_a_weight() -> None:

@@ -128,6 +128,14 @@ def test_what_cannot_be_is_refused(make: Callable[[], Sharded], says: str) -> No
         make()
 
 
+def test_a_device_that_is_not_here_is_refused_when_built(monkeypatch: pytest.MonkeyPatch) -> None:
+    for n, devices, said in ((0, ["cuda"], "cuda"), (2, ["cpu", "cuda:1", "cuda:2"], "cuda:2")):
+        monkeypatch.setattr(torch.cuda, "device_count", lambda n=n: n)
+        with pytest.raises(ValueError, match=f"got {said}, but torch sees {n} CUDA devices here"):
+            Sharded(NSGA2(), devices)
+    assert Sharded(NSGA2(), ["cuda:1"]).devices == (torch.device("cuda:1"),)
+
+
 @pytest.mark.gpu
 def test_shards_on_the_cpu_and_the_gpu_together() -> None:
     if not torch.cuda.is_available():
