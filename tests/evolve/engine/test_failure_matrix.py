@@ -288,10 +288,10 @@ def test_a_frozen_node_is_lost_and_what_it_says_when_it_thaws_is_fenced(
     node.freeze()
     moment = time.time()
     until(lambda: scene.attempts("node lost"))
-    lost = scene.attempts("node lost")
     node.thaw()
     scene.fitness.release()
     driver.ends_well()
+    lost = scene.attempts("node lost")  # the other worker's may be written a moment later
     assert 1 <= len(lost) <= 2
     assert all(each.ended is not None and each.ended - moment < 12.0 for each in lost)
     late = [each for each in attempts(scene.folder) if each.late is not None]
