@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from itertools import pairwise
+from math import comb
 
 import numpy as np
 
@@ -17,6 +18,7 @@ from evolve.genomes.compression.profile import CompressionProfile
 from evolve.genomes.compression.space import BitGrid
 from evolve.score import Record
 from evolve.search.generations import Generations
+from evolve.search.playoff import Playoff
 from evolve.search.probing import Probing
 from evolve.search.protocol import Search
 from evolve.search.stages import Staged
@@ -140,13 +142,15 @@ def solver(study: Study) -> Experiment[CompressionProfile]:
 def ours(study: Study, seed: int = 0, tokens: int = BUDGET) -> Experiment[CompressionProfile]:
     """Some probes and the solver, then switches that a regression screens, on fixed samples.
 
-    The joint case first searches the depth: sets of whole blocks, measured like probes.
+    The joint case first searches the depth: sets of whole blocks, measured like probes. What a
+    space of few profiles leaves of the tokens goes into a playoff on all of the text.
     """
     found = _probes(study, dense=False)
     sets = block_sets(_table(study, ())) if study.mode is Mode.JOINT else []
     layout = Generations(2, OFFSPRING, (1, 1), fresh=False, start=False)
     first = len(found) + len(sets)
-    n = _generations(tokens - first * study.whole(FEW) - 2 * MANY, OFFSPRING * FEW + MANY)
+    n, finalists = _shares(study, tokens - first * study.whole(FEW) - 2 * MANY)
+    births = first + layout.births(n)
 
     def staged(start: CompressionProfile, records: Records) -> Staged[CompressionProfile]:
         def screen() -> Surrogate[CompressionProfile]:
@@ -175,12 +179,18 @@ def ours(study: Study, seed: int = 0, tokens: int = BUDGET) -> Experiment[Compre
             ),
         )
 
+    def search() -> Search[CompressionProfile]:
+        inner = Probing(found, then)
+        if not finalists:
+            return inner
+        return Playoff(inner, DIVERGENCE, births=births, n=finalists, rung=2)
+
     return experiment(
         study,
         "ours",
-        partial(Probing, found, then),
-        study.divergence(FEW, MANY),
-        first + layout.births(n),
+        search,
+        study.divergence(FEW, MANY, *[study.text.size] * bool(finalists)),
+        births + finalists,
         Final(
             study.test,
             {"one random" if _over(study) else "uniform": [_start(study, seed)]},
@@ -286,6 +296,17 @@ def _probes(study: Study, *, dense: bool) -> list[CompressionProfile]:
 def _table(study: Study, records: Records) -> Losses:
     prior = None if study.mode is Mode.DEPTH else output_errors(study.space)
     return losses(study.uniform, records, DIVERGENCE, prior)
+
+
+def _shares(study: Study, left: int) -> tuple[int, int]:
+    """Generations of ours within `left` tokens, and finalists for what the profiles leave."""
+    n = _generations(left, OFFSPRING * FEW + MANY)
+    if study.mode is not Mode.DEPTH:
+        return n, 0
+    profiles = comb(study.space.n_blocks, study.removed) ** 2
+    n = min(n, -(-profiles // OFFSPRING))
+    left -= min(profiles, n * OFFSPRING) * study.whole(FEW) + n * MANY
+    return n, max(0, left // (study.text.size - MANY))
 
 
 def _generations(left: int, each: int) -> int:

@@ -98,8 +98,10 @@ def test_an_arm_spends_its_tokens_and_no_more(mode: Mode, arm: Arm) -> None:
     check_window(made, 2)
     spent = tokens_of(made, stories.text.shape[1])
     assert spent <= BUDGET
-    if arm in (faithful, ours) and mode is not Mode.DEPTH:  # of 225 profiles none is left
+    if arm is faithful and mode is not Mode.DEPTH:  # of 225 profiles none is left
         assert spent > 0.95 * BUDGET
+    if arm is ours:  # what is known of promoted ones is not spent anew
+        assert spent > 0.9 * BUDGET
 
 
 def tokens_of(made: Experiment[CompressionProfile], length: int) -> int:
@@ -116,8 +118,12 @@ def tokens_of(made: Experiment[CompressionProfile], length: int) -> int:
         score = Score((float(chance.random()),))
         name = digest(p.genome)
         records.append(Record(birth, p.genome, name, score, p.rung, p.parents, p.operator))
-    once = {(record.digest, record.rung) for record in records}
-    return length * sum(made.fitness.rungs[rung] for _, rung in once)
+    once = {(r.digest, r.rung): r.operator for r in records}
+    rungs = made.fitness.rungs
+    known = {key: rungs[key[1] - 1] for key, by in once.items() if by == "promotion" and key[1]}
+    if made.name.endswith("faithful"):  # fresh samples: nothing is known
+        known = {}
+    return length * sum(rungs[rung] - known.get((name, rung), 0) for name, rung in once)
 
 
 def test_the_plan_says_budget_tokens_and_time() -> None:
