@@ -149,8 +149,9 @@ def ours(study: Study, seed: int = 0, tokens: int = BUDGET) -> Experiment[Compre
     sets = block_sets(_table(study, ())) if study.mode is Mode.JOINT else []
     layout = Generations(2, OFFSPRING, (1, 1), fresh=False, start=False)
     first = len(found) + len(sets)
-    n, finalists = _shares(study, tokens - first * study.whole(FEW) - 2 * MANY)
+    n, finalists = _generations_and_finalists(study, tokens - first * study.whole(FEW) - 2 * MANY)
     births = first + layout.births(n)
+    rungs = [FEW, MANY, study.text.size] if finalists else [FEW, MANY]
 
     def staged(start: CompressionProfile, records: Records) -> Staged[CompressionProfile]:
         def screen() -> Surrogate[CompressionProfile]:
@@ -189,7 +190,7 @@ def ours(study: Study, seed: int = 0, tokens: int = BUDGET) -> Experiment[Compre
         study,
         "ours",
         search,
-        study.divergence(FEW, MANY, *[study.text.size] * bool(finalists)),
+        study.divergence(*rungs),
         births + finalists,
         Final(
             study.test,
@@ -231,7 +232,7 @@ def front(study: Study) -> Experiment[CompressionProfile]:
         )
 
     name = f"{study.name}_front"
-    plan = [study.plan(BUDGET)[-1]]  # no size is too large
+    plan = [study.effort(BUDGET)]  # no size is too large
     return Experiment(name, search, joined, BUDGET // study.whole(MANY), plan=plan)
 
 
@@ -298,7 +299,7 @@ def _table(study: Study, records: Records) -> Losses:
     return losses(study.uniform, records, DIVERGENCE, prior)
 
 
-def _shares(study: Study, left: int) -> tuple[int, int]:
+def _generations_and_finalists(study: Study, left: int) -> tuple[int, int]:
     """Generations of ours within `left` tokens, and finalists for what the profiles leave."""
     n = _generations(left, OFFSPRING * FEW + MANY)
     if study.mode is not Mode.DEPTH:

@@ -86,15 +86,16 @@ class Study:
 
     def plan(self, tokens: int) -> list[str]:
         """Lines: the budget of a profile, and what a search of so many tokens takes."""
-        gone = f"{self.removed} attentions and {self.removed} MLPs removed"
-        cost = self.budget.cost
+        cost, limit = self.budget.cost, f"{self.budget.limit:,}"
+        limits = f"{self.removed} attentions and {self.removed} MLPs removed"
         if cost is not None:
-            gone = f"{cost.name} of at most {self.budget.limit:,} {cost.unit}".rstrip()
-        return [
-            f"budget      {gone}",
-            f"in all      at most {tokens:,} tokens, about {minutes(self.space, tokens):.0f} min "
-            "on one core",
-        ]
+            limits = f"{cost.name} of at most {limit} {cost.unit}".rstrip()
+        return [f"budget      {limits}", self.effort(tokens)]
+
+    def effort(self, tokens: int) -> str:
+        """A line: what a search of so many tokens takes."""
+        took = f"about {minutes(self.space, tokens):.0f} min on one core"
+        return f"in all      at most {tokens:,} tokens, {took}"
 
     def random(self, n: int, seed: int) -> list[CompressionProfile]:
         """`n` random profiles of the budget, by `seed`."""
@@ -116,6 +117,7 @@ class Study:
         return self._on(Divergence(self.space, self.held_out, top_k=0, batch=1))
 
     def _on(self, made: Divergence) -> Divergence:
+        """`made` on this study's device."""
         return replace(
             made, gpus=self.gpus, dtype=self.dtype, shard=self.shard, threads=self.threads
         )

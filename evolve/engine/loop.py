@@ -148,7 +148,7 @@ class Loop:
             found = plain(self.search.ask(birth, rng))
             n, at = len(self.experiment.fitness.rungs), found.rung
             if not 0 <= at < n:
-                raise ExperimentError(f"Birth {birth} was proposed at rung {at} of {n} rungs.")
+                raise ExperimentError(f"Birth {birth} is for rung {at}, the last is {n - 1}.")
             if isinstance(found, Plan):
                 if known is None:
                     self.ledger.planned(birth, found)

@@ -107,7 +107,7 @@ def conduct(
         loop = Loop(
             general, search, ledger, crew, total,
             watcher.told, watcher.resumed, observe, copying.turn,
-            most=share(general, options.workers),
+            most=largest_task(general, options.workers),
         )  # fmt: skip
         loop.run()
         if loop.halted:
@@ -173,7 +173,7 @@ def check_window(experiment: Experiment[Genome], workers: int) -> None:
         )
 
 
-def share(experiment: Experiment[Genome], workers: int) -> int:
+def largest_task(experiment: Experiment[Genome], workers: int) -> int:
     """How many genomes a task may have so that all workers share what flies together."""
     return -(-experiment.window() // max(workers, 1))
 

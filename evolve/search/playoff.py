@@ -12,7 +12,8 @@ from typing import Generic
 import numpy as np
 
 from evolve.errors import ExperimentError
-from evolve.score import G, Objective, Record, costs, violations
+from evolve.score import G, Objective, Record
+from evolve.search.promotion import by_mean
 from evolve.search.protocol import PROMOTION, Plan, Proposal, Search
 
 
@@ -42,7 +43,8 @@ class Playoff(Generic[G]):
     def ask(self, birth: int, rng: np.random.Generator) -> Proposal[G] | Plan[G]:
         if birth < self.births:
             return self.search.ask(birth, rng)
-        finalists = self._ordered(list(self._field.values()))[: self.n]
+        field = list(self._field.values())
+        finalists = [field[i] for i in by_mean(field, self.objective)[: self.n]]
         if not finalists:
             raise ExperimentError(
                 f"Playoff found no record of rung {self.rung - 1} in {self.births} births; let "
@@ -63,10 +65,4 @@ class Playoff(Generic[G]):
     def elites(self) -> Sequence[Record[G]]:
         """The best of the playoff; before it the search's."""
         fine = [r for r in self._played if r.score.error is None and not r.score.violation]
-        return self._ordered(fine)[:1] or self.search.elites
-
-    def _ordered(self, records: Sequence[Record[G]]) -> list[Record[G]]:
-        scores = [record.score for record in records]
-        births = np.array([record.birth for record in records])
-        table = costs(scores, [self.objective])[:, 0]
-        return [records[i] for i in np.lexsort((births, table, violations(scores)))]
+        return [fine[i] for i in by_mean(fine, self.objective)[:1]] or self.search.elites

@@ -18,9 +18,9 @@ import numpy as np
 
 from evolve.errors import ExperimentError, Infertile
 from evolve.genome import digest
-from evolve.score import G, Objective, Record, costs, violations
+from evolve.score import G, Objective, Record
 from evolve.search.generations import PARENT, Generations, Slot
-from evolve.search.promotion import ranking
+from evolve.search.promotion import by_mean, ranking
 from evolve.search.protocol import PROMOTION, Proposal
 from evolve.variation import Operator, offspring
 
@@ -137,7 +137,7 @@ class Staged(Generic[G]):
         if not held or last == {len(self.layout.survivors) - 1}:
             held += self._cohort
         fine = [each for each in held if each.score.error is None and not each.score.violation]
-        return [fine[i] for i in self._by_mean(fine)[:1]]
+        return [fine[i] for i in by_mean(fine, self.objective)[:1]]
 
     def _settle(self, slot: Slot, rng: np.random.Generator) -> None:
         """End a stage: who goes on, or who is the next parent."""
@@ -162,14 +162,8 @@ class Staged(Generic[G]):
         self._seed = int(rng.integers(2**63 - 1))
 
     def _ranked(self, records: Sequence[Record[G]]) -> list[int]:
-        return ranking(records, [self.objective]) if self.paired else self._by_mean(records)
-
-    def _by_mean(self, records: Sequence[Record[G]]) -> list[int]:
-        """Best first: feasible, cheap, early; failed ones have infinite cost."""
-        scores = [record.score for record in records]
-        births = np.array([record.birth for record in records])
-        table = costs(scores, [self.objective])[:, 0]
-        return [int(i) for i in np.lexsort((births, table, violations(scores)))]
+        one = self.objective
+        return ranking(records, [one]) if self.paired else by_mean(records, one)
 
     def _drawn(self, parent: Record[G]) -> list[Proposal[G]]:
         """The children of `parent`, distinct and new as far as such can be had."""

@@ -88,6 +88,5 @@ def _shape(space: ProfileSpace) -> tuple[int, int]:
     """Hidden size and vocabulary."""
     config = read_config(space.anatomy.source.path)
     text = config.get("text_config", config)
-    return int(text.get("hidden_size") or text.get("n_embd") or 0), int(
-        text.get("vocab_size") or 0
-    )
+    width = int(text.get("hidden_size") or text.get("n_embd") or 0)
+    return width, int(text.get("vocab_size") or 0)

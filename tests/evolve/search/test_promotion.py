@@ -12,7 +12,7 @@ import pytest
 
 from evolve.genomes.vector import Vector
 from evolve.score import Objective, Record, Score
-from evolve.search.promotion import expected_wins, ranking
+from evolve.search.promotion import by_mean, expected_wins, ranking
 from tests.evolve.cases import vector
 
 ONE = (Objective("loss"),)
@@ -156,3 +156,17 @@ def test_a_twin_comes_after_all_that_are_different_and_failed_ones_last() -> Non
     scores += [Score((9.0,), violation=1.0), Score.failed("exception: no"), Score((0.5,))]
     names = ["a", "a", "a", "c", "b", "b", "d", "e", "e"]
     assert ranking(records(scores, names), ONE) == [8, 0, 4, 3, 6, 1, 5, 2, 7]
+
+
+def test_by_mean_feasible_then_cheap_then_early_and_samples_do_not_matter() -> None:
+    fair = Score((2.0,), samples=(np.zeros(3, np.float32),))
+    scores = [
+        Score.failed("test: no"),
+        Score((0.0,), violation=1.0),
+        Score((3.0,)),
+        fair,
+        Score((2.0,), samples=(np.full(3, 9, np.float32),)),
+        Score((1.0,)),
+    ]
+    assert by_mean(records(scores), ONE[0]) == [5, 3, 4, 2, 1, 0]
+    assert by_mean(records([Score((1.0,)), Score((2.0,))]), TWO[1]) == [1, 0]
