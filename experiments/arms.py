@@ -3,8 +3,9 @@
 All evaluated tokens count: starts, probes and re-scored parents too. Knows no model.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
+from enum import StrEnum
 from functools import partial
 from itertools import pairwise
 from math import comb
@@ -44,6 +45,16 @@ from operators.selection import NSGA3, Tournament, das_dennis
 from operators.vector import Then
 
 RANDOM, STARTS, FRONT = 32, 16, 24
+
+
+class Option(StrEnum):
+    """What ours adds to EvoPress's rules."""
+
+    WARM = "warm"  # some probes, and the knapsack over their losses as one more founder
+    TRADES = "trades"  # levels are traded across size classes too
+    PAIRED = "paired"  # fixed nested samples, paired statistics, a playoff of a small space
+    SCREENED = "screened"  # a regression chooses among eight times the offspring
+
 
 Profiles = Sequence[CompressionProfile]
 Records = Sequence[Record[CompressionProfile]]
@@ -95,29 +106,14 @@ def one_shot(study: Study) -> tuple[CompressionProfile, int]:
     return solved(table, study.budget), tokens.size
 
 
-def faithful(study: Study, seed: int = 0, tokens: int = BUDGET) -> Experiment[CompressionProfile]:
-    """EvoPress's rules: new samples at every stage, from uniform or the best of some random."""
-    starts = study.random(STARTS, seed) if study.mode is Mode.DEPTH else [study.uniform]
-    few = study.mode is Mode.DEPTH
-    layout = Generations(len(starts), OFFSPRING, (1, 1), fresh=True, start=few)
-    spent = FEW * len(starts) if few else MANY
-    n = _generations(tokens - spent, OFFSPRING * FEW + 2 * MANY)
-    switch = PartSwitch if study.mode is Mode.DEPTH else LevelSwitch
+def faithful(
+    study: Study, seed: int = 0, tokens: int = BUDGET, options: Collection[Option] = ()
+) -> Experiment[CompressionProfile]:
+    """EvoPress's rules: new samples at every stage, from uniform or the best of some random.
 
-    def search() -> Staged[CompressionProfile]:
-        return Staged(
-            founders=starts,
-            operators=[switch(study.budget)],
-            objective=DIVERGENCE,
-            offspring=OFFSPRING,
-            survivors=(1, 1),
-            fresh=True,
-            start=few,
-        )
-
-    rungs = [FEW] * few + [FEW, MANY] * n
-    fitness = study.divergence(*rungs[: layout.rungs(n)], fresh=True)
-    return experiment(study, "faithful", search, fitness, layout.births(n))
+    `options` change that one by one; the comparison of options is made of this.
+    """
+    return _evolved(study, "_".join(["faithful", *options]), options, seed, tokens)
 
 
 def solver(study: Study) -> Experiment[CompressionProfile]:
@@ -140,68 +136,24 @@ def solver(study: Study) -> Experiment[CompressionProfile]:
 
 
 def ours(study: Study, seed: int = 0, tokens: int = BUDGET) -> Experiment[CompressionProfile]:
-    """Some probes and the solver, then switches that a regression screens, on fixed samples.
+    """EvoPress's rules with all options.
 
-    The joint case first searches the depth: sets of whole blocks, measured like probes. What a
-    space of few profiles leaves of the tokens goes into a playoff on all of the text.
+    The joint case first searches the depth: sets of whole blocks, measured like probes.
     """
-    found = _probes(study, dense=False)
-    sets = block_sets(_table(study, ())) if study.mode is Mode.JOINT else []
-    layout = Generations(2, OFFSPRING, (1, 1), fresh=False, start=False)
-    first = len(found) + len(sets)
-    n, finalists = _generations_and_finalists(study, tokens - first * study.whole(FEW) - 2 * MANY)
-    births = first + layout.births(n)
-    rungs = [FEW, MANY, study.text.size] if finalists else [FEW, MANY]
-
-    def staged(start: CompressionProfile, records: Records) -> Staged[CompressionProfile]:
-        def screen() -> Surrogate[CompressionProfile]:
-            made = Surrogate(features, DIVERGENCE, pool=8, boldness=0.7)
-            made.learn(records)
-            return made
-
-        return Staged(
-            founders=[_start(study, seed), start],
-            operators=_switches(study),
-            objective=DIVERGENCE,
-            offspring=OFFSPRING,
-            survivors=(1, 1),
-            paired=True,
-            screen=screen,
-        )
-
-    def then(records: Records) -> Search[CompressionProfile]:
-        table = _table(study, records)
-        if study.mode is not Mode.JOINT:
-            return staged(solved(table, study.budget), records)
-        return Probing(
-            block_sets(table),
-            lambda tried: staged(
-                joint_start(table, study.budget, records, tried), [*records, *tried]
-            ),
-        )
-
-    def search() -> Search[CompressionProfile]:
-        inner = Probing(found, then)
-        if not finalists:
-            return inner
-        return Playoff(inner, DIVERGENCE, births=births, n=finalists, rung=2)
-
-    return experiment(
-        study,
-        "ours",
-        search,
-        study.divergence(*rungs),
-        births + finalists,
-        Final(
+    start = "one random" if _over(study) else "uniform"
+    solved_at = len(_probes(study, dense=False)) + len(_sets(study)) + 1  # the second founder
+    return replace(
+        _evolved(study, "ours", tuple(Option), seed, tokens),
+        final=Final(
             study.test,
-            {"one random" if _over(study) else "uniform": [_start(study, seed)]},
+            {start: _starts(study, seed, 1)},
             CompressedExporter(),
-            {"KL solver, few probes": first + 1},  # the second founder
+            {"KL solver, few probes": solved_at},
         ),
     )
 
 
-def front(study: Study) -> Experiment[CompressionProfile]:
+def front(study: Study, tokens: int = BUDGET) -> Experiment[CompressionProfile]:
     """NSGA-III over KL and bytes: one run gives a profile for every size.
 
     Founders: every uniform profile, and the knapsack over output errors at sizes in between.
@@ -232,8 +184,8 @@ def front(study: Study) -> Experiment[CompressionProfile]:
         )
 
     name = f"{study.name}_front"
-    plan = [study.effort(BUDGET)]  # no size is too large
-    return Experiment(name, search, joined, BUDGET // study.whole(MANY), plan=plan)
+    plan = [study.effort(tokens)]  # no size is too large
+    return Experiment(name, search, joined, tokens // study.whole(MANY), plan=plan)
 
 
 def searches(study: Callable[[Mode], Study]) -> tuple[Making, Making, Making, Making, Making]:
@@ -264,8 +216,69 @@ def features(profile: CompressionProfile) -> np.ndarray:
     return np.concatenate([table.ravel(), gone])
 
 
-def _start(study: Study, seed: int) -> CompressionProfile:
-    return study.random(1, seed)[0] if _over(study) else study.uniform
+def _evolved(
+    study: Study, arm: str, options: Collection[Option], seed: int, tokens: int
+) -> Experiment[CompressionProfile]:
+    """A (1 + lambda) search in two stages with some of the options."""
+    paired = Option.PAIRED in options
+    many_starts = study.mode is Mode.DEPTH and not paired
+    starts = _starts(study, seed, STARTS if many_starts else 1)
+    warm = Option.WARM in options
+    found = _probes(study, dense=False) if warm else []
+    first = len(found) + len(_sets(study))
+    founders = len(starts) + warm
+    layout = Generations(founders, OFFSPRING, (1, 1), fresh=not paired, start=many_starts)
+    left = tokens - first * study.whole(FEW) - founders * (FEW if many_starts else MANY)
+    n, finalists = _generations(left, OFFSPRING * FEW + MANY * (1 if paired else 2)), 0
+    if paired and study.mode is Mode.DEPTH:
+        n, finalists = _generations_and_finalists(study, left)
+    births = first + layout.births(n)
+
+    def staged(start: Profiles, records: Records) -> Staged[CompressionProfile]:
+        def screen() -> Surrogate[CompressionProfile]:
+            made = Surrogate(features, DIVERGENCE, pool=8, boldness=0.7)
+            made.learn(records)
+            return made
+
+        return Staged(
+            founders=[*starts, *start],
+            operators=_switches(study, trades=Option.TRADES in options),
+            objective=DIVERGENCE,
+            offspring=OFFSPRING,
+            survivors=(1, 1),
+            fresh=not paired,
+            start=many_starts,
+            paired=paired,
+            screen=screen if Option.SCREENED in options else None,
+        )
+
+    def then(records: Records) -> Search[CompressionProfile]:
+        table = _table(study, records)
+        if study.mode is not Mode.JOINT:
+            return staged([solved(table, study.budget)], records)
+        return Probing(
+            block_sets(table),
+            lambda tried: staged(
+                [joint_start(table, study.budget, records, tried)], [*records, *tried]
+            ),
+        )
+
+    def search() -> Search[CompressionProfile]:
+        inner = Probing(found, then) if warm else staged([], ())
+        if not finalists:
+            return inner
+        return Playoff(inner, DIVERGENCE, births=births, n=finalists, rung=2)
+
+    rungs = [FEW, MANY, *[study.text.size] * bool(finalists)]
+    if not paired:
+        rungs = [*[FEW] * many_starts, *[FEW, MANY] * n][: layout.rungs(n)]
+    fitness = study.divergence(*rungs, fresh=not paired)
+    return experiment(study, arm, search, fitness, births + finalists)
+
+
+def _starts(study: Study, seed: int, n: int) -> list[CompressionProfile]:
+    """Where a search begins: the uniform profile, or `n` random ones where that is too dear."""
+    return study.random(n, seed) if _over(study) else [study.uniform]
 
 
 def _over(study: Study) -> bool:
@@ -273,13 +286,13 @@ def _over(study: Study) -> bool:
     return study.mode in (Mode.DEPTH, Mode.JOINT)
 
 
-def _switches(study: Study) -> list[Operator[CompressionProfile]]:
+def _switches(study: Study, *, trades: bool = True) -> list[Operator[CompressionProfile]]:
+    """`trades`: across size classes too."""
     if study.mode is Mode.DEPTH:
         return [PartSwitch(study.budget)]
-    moves: list[Operator[CompressionProfile]] = [
-        LevelSwitch(study.budget),
-        BudgetSwitch(study.budget),
-    ]
+    moves: list[Operator[CompressionProfile]] = [LevelSwitch(study.budget)]
+    if trades:
+        moves.append(BudgetSwitch(study.budget))
     return [*moves, Joint(study.budget)] if study.mode is Mode.JOINT else moves
 
 
@@ -294,16 +307,19 @@ def _probes(study: Study, *, dense: bool) -> list[CompressionProfile]:
     return probes(study.uniform, levels=some, parts=joint)
 
 
+def _sets(study: Study) -> list[CompressionProfile]:
+    """The depths that the joint case tries first; which ones, the probes will say."""
+    return block_sets(_table(study, ())) if study.mode is Mode.JOINT else []
+
+
 def _table(study: Study, records: Records) -> Losses:
     prior = None if study.mode is Mode.DEPTH else output_errors(study.space)
     return losses(study.uniform, records, DIVERGENCE, prior)
 
 
 def _generations_and_finalists(study: Study, left: int) -> tuple[int, int]:
-    """Generations of ours within `left` tokens, and finalists for what the profiles leave."""
+    """Of a depth search: generations, and finalists for what so few profiles leave of `left`."""
     n = _generations(left, OFFSPRING * FEW + MANY)
-    if study.mode is not Mode.DEPTH:
-        return n, 0
     profiles = comb(study.space.n_blocks, study.removed) ** 2
     n = min(n, -(-profiles // OFFSPRING))
     left -= min(profiles, n * OFFSPRING) * study.whole(FEW) + n * MANY

@@ -19,6 +19,7 @@ from bisect import bisect_right
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import cast
 
@@ -165,17 +166,23 @@ def winner(
     if arm == "one-shot":
         profile, taken = arms.one_shot(study)
         return profile, taken, float("nan")
-    makers: Mapping[str, Callable[[], Experiment[CompressionProfile]]] = {
+    makers: dict[str, Callable[[], Experiment[CompressionProfile]]] = {
         "random": lambda: arms.best_of_random(study, seed),
         "solver": lambda: arms.solver(study),
         "faithful": lambda: arms.faithful(study, seed, budget),
         "ours": lambda: arms.ours(study, seed, budget),
+        "front": lambda: arms.front(study, budget),
     }
+    for option in arms.Option:
+        makers[option] = partial(arms.faithful, study, seed, budget, [option])
     made = replace(makers[arm](), seed=seed, final=None)
     run = evolve.run(made, out, resume=(out / "ledger.sqlite").exists())
     best = run.best("divergence")
     if arm == "solver":  # its last birth, whatever it scores
         best = run.records[-1]
+    if arm == "front":
+        fine = (r for r in run.records if r.score.error is None and study.budget.keeps(r.genome))
+        best = min(fine, key=lambda r: r.score.values[0])
     return best.genome, spent(run.records), best.score.values[0]
 
 
@@ -217,13 +224,13 @@ def table(model: str, mode: Mode, budget: int, found: Sequence[Outcome]) -> list
     ]
     for mine in ours:
         rivals = [by.get((arm, mine.seed)) or by[arm, 0] for arm in arms_]
-        lines += [f"{_row(each, mine.seed)} {_against([mine], [each])} |" for each in rivals]
+        lines += [f"{_row(each, mine.seed)} {against([mine], [each])} |" for each in rivals]
         lines.append(f"{_row(mine, mine.seed)} | |")
     if len(seeds) > 1:
         lines += [f"| {arm} | all | | | | {_all(by, arm, ours)} |" for arm in arms_]
     lines += [""] * any(arm == THIRD for arm, _ in by)
     for each in (by[THIRD, seed] for seed in seeds if (THIRD, seed) in by):
-        difference, is_ = _against([each], [by["faithful", each.seed]]).split(" | ")
+        difference, is_ = against([each], [by["faithful", each.seed]]).split(" | ")
         lines.append(
             f"Seed {each.seed}, ours after {each.tokens:,} tokens, a third of faithful's: "
             f"{each.mean:.4f}; minus faithful's last: {difference}, {is_}"
@@ -236,10 +243,10 @@ def _row(each: Outcome, seed: int) -> str:
 
 
 def _all(by: Mapping[tuple[str, int], Outcome], arm: str, ours: Sequence[Outcome]) -> str:
-    return _against(ours, [by.get((arm, mine.seed)) or by[arm, 0] for mine in ours])
+    return against(ours, [by.get((arm, mine.seed)) or by[arm, 0] for mine in ours])
 
 
-def _against(ours: Sequence[Outcome], theirs: Sequence[Outcome]) -> str:
+def against(ours: Sequence[Outcome], theirs: Sequence[Outcome]) -> str:
     """The difference of KL, in the mean over pairs, with its interval over sequences; verdict."""
     gained = np.mean([np.subtract(a.kl, b.kl) for a, b in zip(ours, theirs, strict=True)], axis=0)
     low, high = interval(gained)

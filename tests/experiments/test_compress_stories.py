@@ -20,9 +20,10 @@ from evolve.genome import digest
 from evolve.genomes.compression.profile import CompressionProfile
 from evolve.search.protocol import Proposal
 from evolve.streams import Stream, rng_for
-from experiments.arms import best_of_random, faithful, ours, solver
+from experiments.arms import Option, best_of_random, faithful, ours, solver
 from experiments.compress_stories import bits, depth, size, study
 from experiments.profiles import BUDGET, OFFSPRING, Mode, Study
+from fitness.divergence import Divergence
 from tests.evolve.engine.kills import ROOT, killed
 from tests.experiments.compression_driver import small
 
@@ -96,7 +97,7 @@ def test_an_arm_spends_its_tokens_and_no_more(mode: Mode, arm: Arm) -> None:
     stories = study(mode)
     made = arm(stories)
     check_window(made, 2)
-    spent = tokens_of(made, stories.text.shape[1])
+    spent = tokens_of(made, told(made), stories.text.shape[1])
     assert spent <= BUDGET
     if arm is faithful and mode is not Mode.DEPTH:  # of 225 profiles none is left
         assert spent > 0.95 * BUDGET
@@ -104,24 +105,54 @@ def test_an_arm_spends_its_tokens_and_no_more(mode: Mode, arm: Arm) -> None:
         assert spent > 0.9 * BUDGET
 
 
-def tokens_of(made: Experiment[CompressionProfile], length: int) -> int:
-    """What a run costs whose scores are random."""
+@pytest.mark.parametrize("mode", [Mode.BITS, Mode.DEPTH])
+@pytest.mark.parametrize("option", Option)
+def test_an_option_alone_changes_what_it_says_within_the_budget(
+    mode: Mode, option: Option
+) -> None:
+    stories = study(mode)
+    made, plain = faithful(stories, options=[option]), faithful(stories)
+    check_window(made, 2)
+    assert made.name == f"{plain.name}_{option}"
+    records, before = told(made), told(plain)
+    assert 0.9 * BUDGET < tokens_of(made, records, stories.text.shape[1]) <= BUDGET
+    assert isinstance(made.fitness, Divergence)
+    assert made.fitness.fresh == (option is not Option.PAIRED)
+    operators = {record.operator for record in records}
+    assert ("probe" in operators) == (option is Option.WARM)
+    assert ("budget switch" in operators) == (option is Option.TRADES and mode is Mode.BITS)
+    if (option, mode) != (Option.TRADES, Mode.DEPTH):
+        assert [record.digest for record in records] != [record.digest for record in before]
+
+
+def told(made: Experiment[CompressionProfile]) -> list[Record[CompressionProfile]]:
+    """The records of a run whose scores are random."""
     search, chance = made.search(), np.random.default_rng(0)
     records: list[Record[CompressionProfile]] = []
-    told = 0
+    n_told = 0
     for birth in range(made.births):
-        for record in records[told : search.seen(birth)]:
+        for record in records[n_told : search.seen(birth)]:
             search.tell(record, rng_for(0, record.birth, Stream.TELL))
-        told = max(told, search.seen(birth))
+        n_told = max(n_told, search.seen(birth))
         p = search.ask(birth, rng_for(0, birth, Stream.ASK))
         assert isinstance(p, Proposal)
         score = Score((float(chance.random()),))
         name = digest(p.genome)
         records.append(Record(birth, p.genome, name, score, p.rung, p.parents, p.operator))
+    return records
+
+
+def tokens_of(
+    made: Experiment[CompressionProfile],
+    records: list[Record[CompressionProfile]],
+    length: int,
+) -> int:
+    """What a run of these records costs: samples of the rung below are handed on."""
     once = {(r.digest, r.rung): r.operator for r in records}
     rungs = made.fitness.rungs
     known = {key: rungs[key[1] - 1] for key, by in once.items() if by == "promotion" and key[1]}
-    if made.name.endswith("faithful"):  # fresh samples: nothing is known
+    assert isinstance(made.fitness, Divergence)
+    if made.fitness.fresh:  # nothing is known
         known = {}
     return length * sum(rungs[rung] - known.get((name, rung), 0) for name, rung in once)
 
