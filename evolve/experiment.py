@@ -43,7 +43,10 @@ class Watcher(Protocol):
         ...
 
     def resumed(self, told: int, elites: Sequence[Record[Any]]) -> None:
-        """The run goes on: `told` records were told before, `elites` are the best of them."""
+        """The run goes on: `told` records were told before.
+
+        `elites`: the best of them, and those that `Final.births` names.
+        """
         ...
 
     def told(self, record: Record[Any]) -> None:

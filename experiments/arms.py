@@ -17,7 +17,7 @@ from evolve.export.compressed import CompressedExporter
 from evolve.genomes.compression.budget import Budget, file_bytes
 from evolve.genomes.compression.profile import CompressionProfile
 from evolve.genomes.compression.space import BitGrid
-from evolve.score import Record
+from evolve.score import Fitness, Record
 from evolve.search.generations import Generations
 from evolve.search.playoff import Playoff
 from evolve.search.probing import Probing
@@ -27,9 +27,11 @@ from evolve.search.surrogate import Surrogate
 from evolve.variation import Operator
 from experiments.influence import influence
 from experiments.joint import block_sets, joint_start
+from experiments.material.latency import latencies
 from experiments.profiles import BUDGET, FEW, MANY, OFFSPRING, Mode, Study
 from fitness.divergence import Divergence
 from fitness.divergence.divergence import DIVERGENCE
+from fitness.divergence.latency import Latencies
 from fitness.join import Join
 from fitness.profile_cost import ProfileCost
 from operators.compression import (
@@ -38,6 +40,7 @@ from operators.compression import (
     LevelMix,
     LevelStep,
     LevelSwitch,
+    PartStep,
     PartSwitch,
 )
 from operators.compression.solver import Losses, losses, output_errors, probes, solved
@@ -141,22 +144,24 @@ def ours(study: Study, seed: int = 0, tokens: int = BUDGET) -> Experiment[Compre
     The joint case first searches the depth: sets of whole blocks, measured like probes.
     """
     start = "one random" if _over(study) else "uniform"
-    solved_at = len(_probes(study, dense=False)) + len(_sets(study)) + 1  # the second founder
+    first = len(_probes(study, dense=False)) + len(_sets(study))  # of two founders
     return replace(
         _evolved(study, "ours", tuple(Option), seed, tokens),
         final=Final(
             study.test,
-            {start: _starts(study, seed, 1)},
-            CompressedExporter(),
-            {"KL solver, few probes": solved_at},
+            exporter=CompressedExporter(),
+            births={start: first, "KL solver, few probes": first + 1},
         ),
     )
 
 
-def front(study: Study, tokens: int = BUDGET) -> Experiment[CompressionProfile]:
-    """NSGA-III over KL and bytes: one run gives a profile for every size.
+def front(
+    study: Study, tokens: int = BUDGET, latency: Latencies | None = None
+) -> Experiment[CompressionProfile]:
+    """NSGA-III over KL and bytes, and `latency` if given: one run gives a profile for every size.
 
-    Founders: every uniform profile, and the knapsack over output errors at sizes in between.
+    Founders: every uniform profile, the knapsack over output errors at sizes in between, and
+    where parts may go some profiles at the study's budget.
     """
     space, grid = study.space, study.space.grid
     assert isinstance(grid, BitGrid), "a front of bits"
@@ -170,26 +175,31 @@ def front(study: Study, tokens: int = BUDGET) -> Experiment[CompressionProfile]:
         for low, high in pairwise(ends)
         for share in (1 / 3, 2 / 3)
     ]
-    joined = Join((study.divergence(MANY), ProfileCost(size)))
+    costs = [size] if latency is None else [size, latency.cost(space)]
+    parts: list[Fitness[CompressionProfile]] = [study.divergence(MANY), *map(ProfileCost, costs)]
+    joined = Join(tuple(parts))
+    steps: list[Operator[CompressionProfile]] = [LevelStep(0.05), *[PartStep()] * space.depth]
+    some = study.random(STARTS // 2, 0) if space.depth else []
+    divisions = FRONT - 1 if latency is None else 5
 
     def search() -> Genetic[CompressionProfile]:
         return Genetic(
-            founders=[*ends, *between],
-            operators=[Then(LevelMix(), LevelStep(0.05)), LevelStep(0.05)],
-            selection=NSGA3(das_dennis(n_objectives=2, divisions=FRONT - 1)),
+            founders=[*ends, *between, *some],
+            operators=[way for step in steps for way in (Then(LevelMix(), step), step)],
+            selection=NSGA3(das_dennis(len(joined.objectives), divisions)),
             mating=Tournament(),
             objectives=joined.objectives,
             size=FRONT,
             pace=Steady(window=OFFSPRING),
         )
 
-    name = f"{study.name}_front"
+    name = f"{study.name}_{'front' if latency is None else 'latency'}"
     plan = [study.effort(tokens)]  # no size is too large
     return Experiment(name, search, joined, tokens // study.whole(MANY), plan=plan)
 
 
-def searches(study: Callable[[Mode], Study]) -> tuple[Making, Making, Making, Making, Making]:
-    """bits, depth, sparsity, joint, size: functions that make them when they are wanted."""
+def searches(study: Callable[[Mode], Study]) -> tuple[Making, ...]:
+    """bits, depth, sparsity, joint, size, latency: functions that make them when wanted."""
 
     def of(mode: Mode) -> Making:
         def made() -> Experiment[CompressionProfile]:
@@ -201,7 +211,11 @@ def searches(study: Callable[[Mode], Study]) -> tuple[Making, Making, Making, Ma
     def size() -> Experiment[CompressionProfile]:
         return front(study(Mode.BITS))
 
-    return of(Mode.BITS), of(Mode.DEPTH), of(Mode.SPARSITY), of(Mode.JOINT), size
+    def latency() -> Experiment[CompressionProfile]:
+        chosen = study(Mode.JOINT)
+        return front(chosen, latency=latencies(chosen.space.anatomy))
+
+    return *(of(mode) for mode in Mode), size, latency
 
 
 # --- below -------------------------------------------------------------------------------------

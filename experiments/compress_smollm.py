@@ -1,7 +1,7 @@
 """Evolve a compression profile of SmolLM2-135M-Instruct: bits, depth, sparsity or both.
 
     evolve run experiments/compress_smollm.py              # bits
-    evolve run experiments/compress_smollm.py:depth        # or :sparsity, :joint, :size
+    evolve run experiments/compress_smollm.py:depth        # or :sparsity, :joint, :size, :latency
 
 Model and text are fetched on first use (140 MB), the level database is built (minutes). 400,000
 evaluated tokens a search: about half an hour on one core.
@@ -27,5 +27,5 @@ def study(mode: Mode) -> Study:
     )
 
 
-bits, depth, sparsity, joint, size = searches(study)
+bits, depth, sparsity, joint, size, latency = searches(study)
 experiment = bits

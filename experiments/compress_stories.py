@@ -1,7 +1,7 @@
 """Evolve a compression profile of stories15M: bits, depth, sparsity or both of each layer.
 
     evolve run experiments/compress_stories.py             # bits
-    evolve run experiments/compress_stories.py:depth       # or :sparsity, :joint, :size
+    evolve run experiments/compress_stories.py:depth       # or :sparsity, :joint, :size, :latency
 
 The text is the model's own, at temperature 1; its level database is built on first use (a
 minute). 400,000 evaluated tokens a search: some five minutes on two cores.
@@ -27,5 +27,5 @@ def study(mode: Mode) -> Study:
     )
 
 
-bits, depth, sparsity, joint, size = searches(study)
+bits, depth, sparsity, joint, size, latency = searches(study)
 experiment = bits

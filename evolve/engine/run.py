@@ -106,7 +106,9 @@ def conduct(
         stack.callback(crew.close)
         loop = Loop(
             general, search, ledger, crew, total,
-            watcher.told, watcher.resumed, observe, copying.turn,
+            watcher.told,
+            lambda told, elites: watcher.resumed(told, [*elites, *_named(general, ledger)]),
+            observe, copying.turn,
             most=largest_task(general, options.workers),
         )  # fmt: skip
         loop.run()
@@ -132,6 +134,15 @@ def conduct(
             watcher.says(f"Exporting the knee to {target}.")
             experiment.final.exporter.export(run.knee(), target, story(run, run.knee()))
     return run
+
+
+def _named(experiment: Experiment[Genome], ledger: Ledger) -> list[Record[Genome]]:
+    """The records so far of the births that the final test names as baselines."""
+    if experiment.final is None:
+        return []
+    without = {each.birth for each in ledger.unfinished()}
+    named = experiment.final.births.values()
+    return ledger.records_of([b for b in named if b < ledger.births() and b not in without])
 
 
 @contextmanager

@@ -3,7 +3,7 @@
 from operators.compression.crossing import ProfileCrossover
 from operators.compression.founding import Anew, random_profile
 from operators.compression.levels import BudgetSwitch, LevelSwitch
-from operators.compression.parts import Joint, PartSwitch
+from operators.compression.parts import Joint, PartStep, PartSwitch
 from operators.compression.steps import LevelMix, LevelStep
 
 __all__ = [
@@ -13,6 +13,7 @@ __all__ = [
     "LevelMix",
     "LevelStep",
     "LevelSwitch",
+    "PartStep",
     "PartSwitch",
     "ProfileCrossover",
     "random_profile",

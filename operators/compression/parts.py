@@ -2,8 +2,9 @@
 
 `PartSwitch` is EvoPress's depth mutation (Sieberling et al. 2024, arXiv 2410.14649); a part never
 goes out and in again in one child. `Joint` moves parts and levels under one limited cost; only
-bytes let it trade attention for MLP. A part that comes in has the levels of the one that went
-out, or of another block's.
+bytes let it trade attention for MLP. `PartStep` keeps no budget: for fronts, where the cost is
+an objective. A part that comes in has the levels of the one that went out, or of another
+block's.
 """
 
 from __future__ import annotations
@@ -183,6 +184,32 @@ class Joint:
         """Whether the numbers removed may change."""
         cost = self.budget.cost
         return self.budget.removed is None and cost is not None and cost.in_bytes
+
+
+@dataclass(frozen=True)
+class PartStep:
+    """An attention, an MLP or a whole block goes out or comes in; one of each kind stays."""
+
+    name: str = "part step"
+    arity: int = 1
+    needs: Needs | None = None
+
+    def vary(
+        self, parents: Sequence[Record[CompressionProfile]], rng: np.random.Generator
+    ) -> CompressionProfile:
+        """Raises `Infertile` for a space without depth."""
+        space = parents[0].genome.space
+        if not space.depth:
+            raise Infertile(f"{self.name} needs a space that was built with depth=True.")
+        moves = _Moves(parents[0].genome)
+        ways: list[tuple[Parts, Parts]] = [(parts, ()) for parts in ANY]
+        ways += [((), parts) for parts in ANY]
+        able = [way for way in ways if moves.able(*way)]
+        if not able:
+            raise Infertile(f"{self.name}: the model has one block, which stays.")
+        moves.move_(*able[int(rng.integers(len(able)))], rng)
+        masks = moves.masks
+        return CompressionProfile.at(space, moves.levels, masks[Part.ATTENTION], masks[Part.MLP])
 
 
 def _move_(moves: _Moves, free: bool, rng: np.random.Generator) -> None:

@@ -124,6 +124,21 @@ def test_a_watcher_sees_all_that_is_told_and_where_a_resume_begins(tmp_path: Pat
     assert second.seen == [("dtlz2", 15), "after 13", 13, 14, "Testing", "Exporting"]
 
 
+def test_a_resumed_watcher_is_shown_the_baselines_among_the_births(tmp_path: Path) -> None:
+    shown: list[int] = []
+
+    class Looking(Onlooker):
+        def resumed(self, told: int, elites: Sequence[Record[Any]]) -> None:
+            shown.extend(record.birth for record in elites)
+
+    conduct(dtlz(13), tmp_path / "run")
+    final = Final(dtlz(1).fitness, births={"one": 1, "later": 14})
+    longer = replace(dtlz(15), final=final)
+    conduct(longer, tmp_path / "run", resume=True, births=15, watcher=Looking())
+    assert shown[-1] == 1
+    assert 14 not in shown
+
+
 def test_versions_that_changed_are_said_at_resume(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

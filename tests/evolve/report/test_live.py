@@ -8,7 +8,7 @@ from io import StringIO
 import pytest
 from rich.console import Console
 
-from evolve.experiment import Experiment, Watcher
+from evolve.experiment import Experiment, Final, Watcher
 from evolve.genomes.vector import Vector
 from evolve.report import live
 from evolve.report.live import PLAIN_EVERY, Live
@@ -102,6 +102,31 @@ def test_what_was_told_before_does_not_count_as_speed(clock: Clock) -> None:
     last = file.getvalue().splitlines()[-1]
     assert last.startswith("511/1000 births · 0.5/s · f1 0.5 · f2 1 · front 12")
     assert last.endswith("16.3 min left")  # 489 births at two seconds each
+
+
+def test_births_that_are_baselines_stand_beside_the_best(clock: Clock) -> None:
+    @dataclass(frozen=True)
+    class One(Problem):
+        @property
+        def objectives(self) -> tuple[Objective, ...]:
+            return (Objective("loss"),)
+
+    one = One(zdt1, 2)
+    final = Final[Vector](one, births={"uniform": 1, "solver [/x]": 2, "broken": 3})
+    experiment = replace(EXPERIMENT, fitness=one, final=final)
+    watcher, file = plain()
+    watcher.started(experiment, 5)
+    watcher.told(record(0, [4.0]))
+    clock.now += PLAIN_EVERY
+    watcher.told(record(1, [3.0]))
+    assert "2/5 births · 0.05/s · loss 3 (uniform 3) · front 1" in file.getvalue()
+    watcher.resumed(4, [record(0, [1.0]), record(2, [2.0]), failure(3)])
+    watcher.told(record(4, [9.0]))
+    assert "· loss 1 (uniform 3, solver [/x] 2) · front 1" in file.getvalue()
+    watcher, file = plain()
+    watcher.started(replace(EXPERIMENT, final=final), 1)
+    watcher.told(record(1, [1.0, 1.0]))
+    assert "uniform" not in file.getvalue()  # of two objectives there is no one best
 
 
 def test_one_birth_has_no_speed(clock: Clock) -> None:

@@ -12,7 +12,7 @@ from evolve.errors import ExperimentError, Infertile
 from evolve.genomes.compression.budget import Budget, file_bytes, kept_weights, weight_bits
 from evolve.genomes.compression.profile import CompressionProfile
 from evolve.streams import Stream, rng_for
-from operators.compression import Joint, PartSwitch, random_profile
+from operators.compression import Joint, PartStep, PartSwitch, random_profile
 from tests.contracts.operator import OperatorContract, record_of
 from tests.operators.compression.children import family, kinds, seeds
 from tests.operators.compression.spaces import BITS, ZEROS, budgets, parent, same, space
@@ -47,6 +47,14 @@ class TestJointWithoutLevels(OperatorContract[CompressionProfile]):
 
     def parents(self, seed: int):  # type: ignore[no-untyped-def]
         return [record_of(random_profile(space(), self.budget, rng_for(seed, 0, Stream.ASK)))]
+
+
+class TestPartStep(OperatorContract[CompressionProfile]):
+    def operator(self) -> PartStep:
+        return PartStep()
+
+    def parents(self, seed: int):  # type: ignore[no-untyped-def]
+        return [record_of(random_profile(space(), DEPTH, rng_for(seed, 0, Stream.ASK)))]
 
 
 def gone(profile: CompressionProfile) -> tuple[int, int]:
@@ -215,3 +223,24 @@ def test_whole_blocks_are_switched_where_only_they_save_bytes() -> None:
     assert not budget.keeps(CompressionProfile.at(space(), first.levels, keep))
     child = Joint(budget).vary([parent(first)], rng_for(0, 0, Stream.ASK))
     assert not same(first, child)
+
+
+def test_a_step_takes_or_returns_a_part_or_a_block_whatever_it_costs() -> None:
+    rng, deep, moves = np.random.default_rng(0), space(BITS), set()
+    parent = CompressionProfile.uniform(deep, bits=3)
+    for _ in range(300):
+        child = PartStep().vary([record_of(parent)], rng)
+        changed = [child.attention != parent.attention, child.mlp != parent.mlp]
+        assert (changed[0] | changed[1]).sum() == 1  # one block
+        moves.add(tuple(np.subtract(gone(child), gone(parent)).tolist()))
+        assert child.attention.any()
+        assert child.mlp.any()
+        assert (child.levels[deep.spread(child.attention, child.mlp)] == 1).all()
+        parent = child
+    assert moves == {(1, 0), (0, 1), (1, 1), (-1, 0), (0, -1), (-1, -1)}
+
+
+def test_a_step_needs_a_space_with_depth() -> None:
+    flat = CompressionProfile.dense(space(BITS, depth=False))
+    with pytest.raises(Infertile, match="depth=True"):
+        PartStep().vary([record_of(flat)], np.random.default_rng(0))
