@@ -265,11 +265,12 @@ def _same(now: Mapping[str, Json], ledger: Ledger, accept: bool) -> None:
                 f"now has {now[key]}; restore it, or begin a new run."
             )
     models = [_model(facts.get("surroundings")) for facts in (then, now)]
-    if bool(models[0]) != bool(models[1]) and not accept:
+    others = bool(models[0]) != bool(models[1])  # the operators
+    if others and not accept:
         raise ExperimentError(
             f"The run in {ledger.folder} was begun with the language model "
             f"{models[0] or 'none'}, and there is {models[1] or 'none'} now: its operators would "
-            "be others. Give the same (--llm-model), or resume with --accept-changes."
+            "be others. Give one as then (--llm-model), or resume with --accept-changes."
         )
     known = now["code_sha256"] is not None  # begun or resumed from Python, there is no file
     if known and now["code_sha256"] != then["code_sha256"] and not accept:
@@ -278,7 +279,7 @@ def _same(now: Mapping[str, Json], ledger: Ledger, accept: bool) -> None:
             f"the run in {ledger.folder} began; restore it, begin a new run, or resume with "
             "--accept-changes."
         )
+    if accept and (others or (known and now["code_sha256"] != then["code_sha256"])):
+        ledger.forget_snapshots()  # they are of the search as it was before
     if known and accept:
-        if now["code_sha256"] != then["code_sha256"]:
-            ledger.forget_snapshots()  # they are of the search as it was written before
         ledger.set_fact("code_sha256", now["code_sha256"])

@@ -59,7 +59,11 @@ class Probing(Generic[G]):
         assert self._inner is not None, "the probes are told before the search is asked"
         found = self._inner.ask(birth - n, rng)
         if isinstance(found, Plan):
-            return replace(found, parents=tuple(_moved(each, n) for each in found.parents))
+            return replace(
+                found,
+                parents=tuple(_moved(each, n) for each in found.parents),
+                lessons=tuple(_moved(each, n) for each in found.lessons),
+            )
         if found.operator == FOUNDER and found.rung > self.rung:
             probe = self._births.get(digest(found.genome))
             if probe is not None:

@@ -133,11 +133,12 @@ def _final_rows(ledger: Ledger) -> list[FinalRow]:
     rows = ledger.final_rows()
     if not rows:
         return []
-    validation = {record.digest: record.score for record in ledger.records()}
+    dearest = sorted(ledger.records(), key=lambda record: record.rung)
+    validation = {record.digest: record.score for record in dearest}
     table = []
     for name, role, digest, birth in rows:
         tested = ledger.final("test", digest)
-        on_validation = validation.get(digest) or ledger.final("validation", digest)
+        on_validation = ledger.final("validation", digest) or validation.get(digest)
         assert tested is not None, "a row follows its scores"
         assert on_validation is not None, "a row follows its scores"
         table.append(FinalRow(name, role, digest, birth, on_validation, tested))
