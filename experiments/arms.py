@@ -8,7 +8,7 @@ from dataclasses import replace
 from enum import StrEnum
 from functools import partial
 from itertools import pairwise
-from math import comb
+from math import comb, inf
 
 import numpy as np
 
@@ -55,7 +55,7 @@ class Option(StrEnum):
 
     WARM = "warm"  # some probes, and the knapsack over their losses as one more founder
     TRADES = "trades"  # levels are traded across size classes too
-    PAIRED = "paired"  # fixed nested samples, paired statistics, a playoff of a small space
+    PAIRED = "paired"  # fixed nested samples, paired statistics, a playoff if the space is small
     SCREENED = "screened"  # a regression chooses among eight times the offspring
 
 
@@ -243,8 +243,8 @@ def _evolved(
     founders = len(starts) + warm
     layout = Generations(founders, OFFSPRING, (1, 1), fresh=not paired, start=many_starts)
     left = tokens - first * study.whole(FEW) - founders * (FEW if many_starts else MANY)
-    n, finalists = _generations(left, OFFSPRING * FEW + MANY * (1 if paired else 2)), 0
-    if paired and study.mode is Mode.DEPTH:
+    n, finalists = _generations(left, OFFSPRING * FEW + 2 * MANY), 0
+    if paired:
         n, finalists = _generations_and_finalists(study, left)
     births = first + layout.births(n)
 
@@ -332,11 +332,16 @@ def _table(study: Study, records: Records) -> Losses:
 
 
 def _generations_and_finalists(study: Study, left: int) -> tuple[int, int]:
-    """Of a depth search: generations, and finalists for what so few profiles leave of `left`."""
-    n = _generations(left, OFFSPRING * FEW + MANY)
-    profiles = comb(study.space.n_blocks, study.removed) ** 2
-    n = min(n, -(-profiles // OFFSPRING))
-    left -= min(profiles, n * OFFSPRING) * study.whole(FEW) + n * MANY
+    """Generations within `left` tokens, and finalists for what a small space leaves of them.
+
+    A depth search has enough generations for every profile, the others half as many as units.
+    """
+    most, profiles = len(study.space.units) // 2, inf
+    if study.mode is Mode.DEPTH:
+        profiles = comb(study.space.n_blocks, study.removed) ** 2
+        most = -(-profiles // OFFSPRING)
+    n = min(_generations(left, OFFSPRING * FEW + MANY), max(1, most))
+    left -= int(min(profiles, n * OFFSPRING)) * study.whole(FEW) + n * MANY
     return n, max(0, left // (study.text.size - MANY))
 
 

@@ -31,7 +31,7 @@ class Live:
         self._begun = self._printed = 0.0
         self._front: Front[Any] = Front(())
         self._names: dict[int, str] = {}  # of births
-        self._baselines: dict[str, float] = {}
+        self._baselines: dict[str, Record[Any]] = {}
 
     def __enter__(self) -> Live:
         if self._console.is_terminal:
@@ -75,7 +75,7 @@ class Live:
     def _add(self, record: Record[Any]) -> None:
         self._front.add(record)
         if record.birth in self._names and record.score.error is None:
-            self._baselines[self._names[record.birth]] = record.score.values[0]
+            self._baselines[self._names[record.birth]] = record
 
     def _line(self, now: float) -> str:
         rate = (self._told - self._before) / max(now - self._begun, 1e-9)
@@ -85,9 +85,13 @@ class Live:
             for i, objective in enumerate(self._front.objectives):
                 value = self._front.best(objective.name).score.values[i]
                 best += f" · {objective.name} {value:.4g}"
-        if self._baselines:
-            known = ", ".join(f"{name} {value:.4g}" for name, value in self._baselines.items())
-            best += f" ({known})"
+            rung = self._front.records[0].rung  # other rungs have other samples
+            known = [
+                f"{name} {each.score.values[0]:.4g}"
+                for name, each in self._baselines.items()
+                if each.rung == rung
+            ]
+            best += f" ({', '.join(known)})" if known else ""
         return (
             f"{self._told}/{self._births} births · {rate:.2g}/s{best} · front "
             f"{len(self._front)} · {self._failed} failed · {left / 60:.1f} min left"

@@ -160,8 +160,9 @@ def tokens_of(
 def test_the_plan_says_budget_tokens_and_time() -> None:
     said = "\n".join(bits().foretold())
     for part in (
-        r"^model       base: 6 blocks", r"^levels      5 a unit", r"^tokens      512, 4,096 ",
-        r"^time        about \S+, \S+ s", r"^memory      about \S+ MB",
+        r"^model       base: 6 blocks", r"^levels      5 a unit",
+        r"^tokens      512, 4,096, 24,576 ",
+        r"^time        about \S+, \S+, \S+ s", r"^memory      about \S+ MB",
         r"^budget      bytes of at most [\d,]+ B$",
         r"^in all      at most 400,000 tokens, about \d+ min on one core$",
     ):  # fmt: skip

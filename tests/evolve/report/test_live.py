@@ -115,14 +115,17 @@ def test_births_that_are_baselines_stand_beside_the_best(clock: Clock) -> None:
     final = Final[Vector](one, births={"uniform": 1, "solver [/x]": 2, "broken": 3})
     experiment = replace(EXPERIMENT, fitness=one, final=final)
     watcher, file = plain()
-    watcher.started(experiment, 5)
+    watcher.started(experiment, 6)
     watcher.told(record(0, [4.0]))
     clock.now += PLAIN_EVERY
     watcher.told(record(1, [3.0]))
-    assert "2/5 births · 0.05/s · loss 3 (uniform 3) · front 1" in file.getvalue()
+    assert "2/6 births · 0.05/s · loss 3 (uniform 3) · front 1" in file.getvalue()
     watcher.resumed(4, [record(0, [1.0]), record(2, [2.0]), failure(3)])
+    clock.now += PLAIN_EVERY
     watcher.told(record(4, [9.0]))
     assert "· loss 1 (uniform 3, solver [/x] 2) · front 1" in file.getvalue()
+    watcher.told(record(5, [8.0], rung=1))
+    assert "· loss 8 · front 1" in file.getvalue()  # of other samples
     watcher, file = plain()
     watcher.started(replace(EXPERIMENT, final=final), 1)
     watcher.told(record(1, [1.0, 1.0]))
