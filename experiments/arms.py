@@ -8,7 +8,7 @@ from dataclasses import replace
 from enum import StrEnum
 from functools import partial
 from itertools import pairwise
-from math import comb, inf
+from math import comb
 
 import numpy as np
 
@@ -332,17 +332,19 @@ def _table(study: Study, records: Records) -> Losses:
 
 
 def _generations_and_finalists(study: Study, left: int) -> tuple[int, int]:
-    """Generations within `left` tokens, and finalists for what a small space leaves of them.
+    """Generations within `left` tokens, and up to 16 finalists if the space is small for that.
 
-    A depth search has enough generations for every profile, the others half as many as units.
+    Small: a depth search has tried every profile, others had half as many generations as units.
     """
-    most, profiles = len(study.space.units) // 2, inf
+    each, dear = OFFSPRING * FEW + MANY, study.text.size - MANY
     if study.mode is Mode.DEPTH:
         profiles = comb(study.space.n_blocks, study.removed) ** 2
-        most = -(-profiles // OFFSPRING)
-    n = min(_generations(left, OFFSPRING * FEW + MANY), max(1, most))
-    left -= int(min(profiles, n * OFFSPRING)) * study.whole(FEW) + n * MANY
-    return n, max(0, left // (study.text.size - MANY))
+        n = min(_generations(left, each), -(-profiles // OFFSPRING))
+        left -= min(profiles, n * OFFSPRING) * study.whole(FEW) + n * MANY
+        return n, min(OFFSPRING, max(0, left) // dear)
+    enough = min(_generations(left, each), max(1, len(study.space.units) // 2))
+    finalists = min(OFFSPRING, max(0, left - enough * each) // dear)
+    return _generations(left - finalists * dear, each), finalists
 
 
 def _generations(left: int, each: int) -> int:

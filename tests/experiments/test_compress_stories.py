@@ -125,6 +125,18 @@ def test_an_option_alone_changes_what_it_says_within_the_budget(
         assert [record.digest for record in records] != [record.digest for record in before]
 
 
+@pytest.mark.parametrize(("tokens", "finalists"), [(100_000, 0), (BUDGET, 11), (10 * BUDGET, 16)])
+def test_a_small_space_plays_off_and_a_large_budget_goes_into_generations(
+    tokens: int, finalists: int
+) -> None:
+    made = ours(study(Mode.BITS), tokens=tokens)
+    assert made.fitness.rungs == ((2, 16, 96) if finalists else (2, 16))
+    n, none = divmod(made.births - 25 - 2 - finalists, 17)  # probes, founders
+    assert none == 0
+    spent = 25 * 512 + 2 * 4096 + n * (16 * 512 + 4096) + finalists * 20_480
+    assert tokens - 12_288 < spent <= tokens
+
+
 def told(made: Experiment[CompressionProfile]) -> list[Record[CompressionProfile]]:
     """The records of a run whose scores are random."""
     search, chance = made.search(), np.random.default_rng(0)
