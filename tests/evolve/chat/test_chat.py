@@ -279,3 +279,15 @@ def test_importing_it_does_not_import_the_client() -> None:
         [sys.executable, "-c", script], capture_output=True, text=True, check=True
     )
     assert done.stdout.strip() == "False"
+
+
+def test_what_is_on_record_needs_neither_key_nor_endpoint(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with serve("yes") as server:
+        first = chat(server, tmp_path).ask(WHY, sample=0)
+    monkeypatch.delenv("GONE", raising=False)
+    gone = Chat("fake", base_url="https://example.org/v1", key="GONE", folder=tmp_path)
+    assert gone.ask(WHY, sample=0) == replace(first, replayed=True)
+    with pytest.raises(ExperimentError, match="GONE"):
+        gone.ask(WHY, sample=1)

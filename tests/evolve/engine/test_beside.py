@@ -20,6 +20,7 @@ from evolve.engine.surroundings import MODEL
 from evolve.engine.workers import InProcess, Variation, Workers, sent
 from evolve.errors import BudgetSpent, ExperimentError, Infertile, IsolationError
 from evolve.genomes.vector import Vector
+from evolve.store.ledger import Ledger
 from evolve.variation import Offspring
 from operators.selection import Tournament, Truncation
 from operators.vector import GaussianMutation
@@ -186,6 +187,36 @@ def test_a_resume_without_the_model_that_it_had_is_refused(
     with pytest.raises(ExperimentError, match="the language model qwen, and there is none"):
         conduct(asking(12), tmp_path / "run", resume=True)
     assert len(conduct(asking(12), tmp_path / "run", resume=True, accept_changes=True).records)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "forgets"),
+    [("qwen", "", True), ("", "qwen", True), ("qwen", "llama", False)],
+)
+def test_snapshots_of_other_operators_are_forgotten(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, before: str, after: str, forgets: bool
+) -> None:
+    """With a language model there are operators that are not there without."""
+    forgotten: list[Path] = []
+    monkeypatch.setattr(Ledger, "forget_snapshots", lambda self: forgotten.append(self.folder))
+    out = tmp_path / "run"
+    monkeypatch.setenv(MODEL, before)
+    conduct(asking(5), out)
+    monkeypatch.setenv(MODEL, after)
+    run = conduct(asking(7), out, resume=True, births=7, accept_changes=True)
+    assert len(run.records) == 7
+    assert forgotten == [out] * forgets
+
+
+def test_a_resume_with_another_model_writes_down_which(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for model, resume in (("qwen", False), ("llama", True)):
+        monkeypatch.setenv(MODEL, model)
+        run = conduct(asking(6), tmp_path / "run", resume=resume)
+        written = run.facts["surroundings"]
+        assert isinstance(written, dict)
+        assert written[MODEL] == model
 
 
 def test_a_refusal_leaves_a_copy_and_its_reason(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import evolve
-from evolve import Experiment, Final, Needs, Run
+from evolve import Experiment, Final, Needs, Objective, Run
 from evolve.engine.final import conclude
 from evolve.engine.workers import Answer, InProcess, Outcome
 from evolve.errors import ExperimentError
@@ -20,8 +20,10 @@ from evolve.failure import Failure, Policy
 from evolve.genome import digest
 from evolve.genomes.vector import Vector
 from evolve.score import Score, costs
+from evolve.search.stages import Staged
 from evolve.store.ledger import Ledger
 from fitness.problems import Problem, dtlz2
+from operators.vector import GaussianMutation
 from tests.evolve.engine.noted import Noted, noted
 from tests.evolve.engine.problems import BOX, Unruly, dtlz, founders, unruly
 
@@ -253,3 +255,36 @@ def test_needs_of_the_test_are_asked_for_too(tmp_path: Path) -> None:
     ours, theirs = Needs(cpus=2.0, memory=10), Needs(gpus=1.0, memory=20, batch=4, timeout=1.0)
     pair = [Problem(dtlz2, 3, needs=ours), Problem(dtlz2, 3, needs=theirs)]
     assert largest(pair) == Needs(cpus=2.0, gpus=1.0, memory=20)
+
+
+@dataclass(frozen=True)
+class Stepped:
+    """The genome's mean, and more at a dearer rung."""
+
+    rungs: tuple[int, ...] = (1, 2)
+    objectives: tuple[Objective, ...] = (Objective("mean"),)
+    needs: Needs = Needs()  # noqa: RUF009  (frozen)
+
+    def evaluate(self, genomes: Sequence[Vector], rung: int, seed: int) -> list[Score]:
+        return [Score((float(genome.values.mean()) + 10 * rung,)) for genome in genomes]
+
+
+def test_what_was_scored_at_a_lower_rung_alone_is_validated_at_the_last(tmp_path: Path) -> None:
+    def search() -> Staged[Vector]:  # founders at rung 0, one generation beyond
+        return Staged(
+            founders=founders(3),
+            operators=[GaussianMutation(0.1)],
+            objective=Objective("mean"),
+            offspring=3,
+            start=True,
+        )
+
+    final = Final(Stepped(), {str(i): [founder] for i, founder in enumerate(founders(3))})
+    run = evolve.run(Experiment("stepped", search, Stepped(), 7, final=final), tmp_path / "run")
+    genomes = {digest(founder): founder for founder in founders(3)}
+    assert [(r.digest, r.rung) for r in run.records[:3]] == [(each, 0) for each in genomes]
+    again = [r for r in run.records[3:] if r.digest in genomes]
+    assert [r.rung for r in again] == [1], "the parent, beside its children"
+    for row in run.final[:3]:
+        mean = float(genomes[row.digest].values.mean())
+        assert row.validation.values == pytest.approx((mean + 10,))

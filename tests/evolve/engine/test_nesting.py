@@ -6,18 +6,21 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import pytest
 
 import evolve
 from evolve import Experiment, Genetic, Objective, Score, Steady
-from evolve.genome import digest
+from evolve.engine.nesting import below
+from evolve.genome import Genome, digest
 from evolve.genomes.vector import Vector
 from evolve.score import Needs, Nested
-from evolve.search.protocol import Search
+from evolve.search.protocol import PROMOTION, Proposal, Search
 from evolve.search.racing import hyperband
 from evolve.search.stages import Staged
+from evolve.store.ledger import Ledger
 from fitness.nested import both, extended
 from operators.selection import Tournament, Truncation
 from operators.vector import GaussianMutation
@@ -123,3 +126,26 @@ def test_a_resumed_run_goes_on_from_what_the_ledger_holds(tmp_path: Path) -> Non
         run(out, Going(), staged, cut)
         assert run(out, Going(), staged, resume=True) == expected
         assert set(SCORED.values()) == {1}
+
+
+@dataclass(frozen=True)
+class Scored:
+    """A ledger that holds one score at rung 0."""
+
+    score: Score
+
+    def known(self, digest: str, rung: int) -> tuple[int, Score] | None:
+        return (0, self.score) if (digest, rung) == ("a", 0) else None
+
+
+@pytest.mark.parametrize("error", ["", "timeout: long"])
+def test_only_a_promotion_of_what_did_not_fail_goes_on(error: str) -> None:
+    fine = _of(np.ones(2, np.float32))
+    ledger = cast("Ledger", Scored(Score.failed(error) if error else fine))
+    genome = cast("Genome", founders(1)[0])
+    asked = [("a", PROMOTION, 1), ("a", "gaussian", 1), ("b", PROMOTION, 1), ("a", PROMOTION, 2)]
+    born = [(name, Proposal(genome, (0,), operator, rung)) for name, operator, rung in asked]
+    first, *others = below(ledger, Going(), born)
+    assert (first is None) == bool(error)
+    assert others == [None] * 3
+    assert below(ledger, Plain(), born) == ()

@@ -11,6 +11,7 @@ import evolve
 from evolve import Experiment, Free, Record, Score
 from evolve.engine import restoring
 from evolve.engine.loop import Loop
+from evolve.engine.run import conduct
 from evolve.engine.workers import InProcess
 from evolve.genomes.vector import Vector
 from evolve.search.genetic import Genetic
@@ -54,6 +55,17 @@ def test_a_resume_tells_only_what_came_after_the_snapshot(tmp_path: Path) -> Non
     # Birth 47 is asked when 40 are told: the snapshot at 40 is the last one before.
     assert Counting.told == 80 - 40
     assert run.digest == whole.digest
+
+
+def test_a_search_that_was_changed_is_told_everything(tmp_path: Path) -> None:
+    """What a snapshot holds may not fit it."""
+    file, out = tmp_path / "trial.py", tmp_path / "run"
+    file.write_text("one")
+    conduct(counted(25), out, file=file)
+    file.write_text("two")
+    run = conduct(counted(40), out, file=file, resume=True, births=40, accept_changes=True)
+    assert Counting.told == 40
+    assert run.digest == evolve.run(dtlz(40), tmp_path / "whole").digest
 
 
 @pytest.mark.parametrize("cut", [13, 20, 55, 61])

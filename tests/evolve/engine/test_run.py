@@ -66,7 +66,11 @@ def test_a_direction_is_part_of_the_objective(tmp_path: Path) -> None:
         evolve.run(replace(experiment, fitness=turned), tmp_path / "run", resume=True)
 
 
-def test_a_changed_file_needs_to_be_accepted(tmp_path: Path) -> None:
+def test_a_changed_file_needs_to_be_accepted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    forgotten: list[Path] = []
+    monkeypatch.setattr(Ledger, "forget_snapshots", lambda self: forgotten.append(self.folder))
     file, out = tmp_path / "trial.py", tmp_path / "run"
     file.write_text("one")
     begun = conduct(dtlz(6), out, file=file)
@@ -80,8 +84,10 @@ def test_a_changed_file_needs_to_be_accepted(tmp_path: Path) -> None:
     assert len(evolve.load(out).records) == 6
     run = conduct(dtlz(8), out, file=file, resume=True, births=8, accept_changes=True)
     assert len(run.records) == 8
+    assert forgotten == [out]
     run = conduct(dtlz(9), out, file=file, resume=True, births=9)  # accepted once, it is known
     assert len(run.records) == 9
+    assert forgotten == [out]
     # From Python there is no file to compare.
     assert len(evolve.run(dtlz(10), out, resume=True).records) == 10
 

@@ -150,3 +150,17 @@ def test_a_profile_without_blocks_is_refused(tmp_path: Path) -> None:
     space = ProfileSpace.of(write_model(tmp_path / "m", "llama"), depth=True)
     with pytest.raises(ExportError, match="removes every block"):
         kept_blocks(mixed(space, range(4), range(4)))
+
+
+def test_entries_by_number_follow_and_void_rules_go(tmp_path: Path) -> None:
+    folder = write_model(tmp_path / "m", "llama")
+    config = json.loads((folder / "config.json").read_text())
+    config["per_layer_config"] = {"1": {"intermediate_size": 48}, "3": {"intermediate_size": 32}}
+    (folder / "config.json").write_text(json.dumps(config))
+    cut = cut_config(folder, (0, 2, 3))
+    assert {int(i) for i in cut["per_layer_config"]} == {2}
+    assert cut["per_layer_config"]["2"]["intermediate_size"] == 32
+    ruled = write_model(tmp_path / "r", "gemma3_text", **FAMILIES["gemma3_text"])
+    names = ("sliding_window_pattern", "_sliding_window_pattern")
+    assert any(name in json.loads((ruled / "config.json").read_text()) for name in names)
+    assert not any(name in cut_config(ruled, (0, 1, 3)) for name in names)

@@ -74,3 +74,19 @@ def test_two_of_one_name_are_refused() -> None:
 def test_a_wrong_bandit_is_refused(wrong: dict[str, float]) -> None:
     with pytest.raises(ExperimentError, match="Bandit has"):
         Bandit(**wrong)
+
+
+def test_without_forgetting_old_success_would_count_on() -> None:
+    """In all `good` succeeds more often; of late it does not."""
+    late: list[int] = []
+    for memory in (20.0, 1e9):
+        credit = Credit(Bandit(explore=0.0, memory=memory), NAMES)
+        for _ in range(100):
+            credit.tell("good", True)
+        for i in range(40):
+            credit.tell("good", False)
+            credit.tell("poor", i % 2 == 0)
+            credit.tell("none", False)
+        late.append(births(credit, 200)[1])
+    assert late[0] > 180
+    assert late[1] < 20

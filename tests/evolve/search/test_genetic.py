@@ -310,20 +310,25 @@ class Heeding:
 @pytest.mark.parametrize("needs", [None, Needs(waits=True)])
 def test_who_learns_is_shown_the_newest_failed_children_of_its_parent(needs: Needs | None) -> None:
     search = genetic(operators=[Heeding(needs=needs)], founders=founders(1), size=2)
-    parent = told_record(0, Proposal(search.founders[0]), Score((1.0,)))
-    search.tell(parent, rng_for(0, 0, Stream.TELL))
-    for birth, origin in ((1, 0), (2, 9), (3, 0), (4, 0)):
+    told = {0: told_record(0, Proposal(search.founders[0]), Score((1.0,)))}
+    search.tell(told[0], rng_for(0, 0, Stream.TELL))
+    for birth, origin in ((1, 0), (2, 0), (3, 0), (4, 9)):
         child = Proposal(Vector.random(BOX, rng_for(5, birth, Stream.ASK)), (origin,), "heeding")
-        failed = told_record(birth, child, Score.failed("exception: shapes differ"))
-        search.tell(failed, rng_for(0, birth, Stream.TELL))
-    found = search.ask(5, rng_for(0, 5, Stream.ASK))
-    if isinstance(found, Plan):
-        assert [lesson.birth for lesson in found.lessons] == [3, 4]
-        assert [record.birth for record in found.parents] == [0]
-        assert found.facts == {"lessons": [3, 4]}
-    else:
-        assert found.facts == {"saw": [3, 4]}
-        assert found.parents == (0,)
+        told[birth] = told_record(birth, child, Score.failed("exception: shapes differ"))
+        search.tell(told[birth], rng_for(0, birth, Stream.TELL))
+    packed = search.snapshot()
+    assert packed is not None
+    restored = genetic(operators=[Heeding(needs=needs)], founders=founders(1), size=2)
+    restored.restore(packed, lambda births: [told[birth] for birth in births])
+    for one in (search, restored):
+        found = one.ask(5, rng_for(0, 5, Stream.ASK))
+        if isinstance(found, Plan):
+            assert [lesson.birth for lesson in found.lessons] == [2, 3]
+            assert [record.birth for record in found.parents] == [0]
+            assert found.facts == {"lessons": [2, 3]}
+        else:
+            assert found.facts == {"saw": [2, 3]}
+            assert found.parents == (0,)
 
 
 def test_a_bandit_follows_what_enters_the_front() -> None:

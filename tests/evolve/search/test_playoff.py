@@ -9,7 +9,7 @@ from evolve.errors import ExperimentError
 from evolve.genomes.vector import Vector
 from evolve.score import Record, Score, costs
 from evolve.search.playoff import Playoff
-from tests.contracts.search import SearchContract, drive
+from tests.contracts.search import SearchContract, drive, proposed, told_record
 from tests.evolve.search.test_stages import BOX, COST, staged
 
 
@@ -91,3 +91,14 @@ def test_bad_numbers_and_an_empty_field_are_refused() -> None:
     drive(search, 4, distance)
     with pytest.raises(ExperimentError, match="no record of rung 4 in 4 births"):
         search.ask(4, np.random.default_rng(0))
+
+
+def test_infeasible_ones_are_no_elite() -> None:
+    search = playoff(births=4, n=2)
+    drive(search, 4, distance)
+    before = [r.birth for r in search.elites]
+    assert before
+    for birth in (4, 5):
+        told = told_record(birth, proposed(search, birth), Score((0.0,), violation=1.0))
+        search.tell(told, np.random.default_rng(0))
+    assert [r.birth for r in search.elites] == before

@@ -12,8 +12,9 @@ from evolve.genome import digest
 from evolve.genomes.vector import Box, Vector
 from evolve.score import Objective, Record, Score, costs
 from evolve.search.probing import Probing
-from evolve.search.protocol import Search
+from evolve.search.protocol import Plan, Proposal, Search
 from evolve.search.stages import Staged
+from evolve.streams import Stream, rng_for
 from operators.vector import GaussianMutation
 from tests.contracts.search import SearchContract, drive, proposed, tell, told_record
 from tests.evolve.search.racers import Steps
@@ -84,9 +85,10 @@ def test_the_inner_search_counts_from_zero() -> None:
     assert layout.asked == layout.told == []
     assert [birth for birth, _ in inner.asked] == list(range(26))
     assert [record.birth for record in inner.told] == list(range(26))
-    for record, theirs in zip(records[4:], inner.told):
-        assert record.parents == tuple(parent + 4 for parent in theirs.parents)
-        assert record.facts == theirs.facts
+    for record, theirs, (birth, n) in zip(records[4:], inner.told, inner.asked):
+        assert theirs.parents == ((n - 1,) if n else ())  # what it was told last
+        assert record.parents == ((n - 1 + 4,) if n else ())
+        assert record.facts == theirs.facts == {"step": birth}
     assert {record.rung for record in records[:4]} == {2}
     (elite,) = search.elites
     assert records[elite.birth].digest == elite.digest
@@ -141,3 +143,24 @@ def test_a_founder_that_was_a_probe_is_promoted() -> None:
     search = Probing(probes(), then, rung=1)
     records = drive(search, 12, total)
     assert [(r.operator, r.parents) for r in records[9:]] == [("founder", ())] * 3
+
+
+class Planned(Steps):
+    """Plans a child of what was told last; what was told first is its lesson."""
+
+    def ask(  # type: ignore[override]
+        self, birth: int, rng: np.random.Generator
+    ) -> Proposal[Vector] | Plan[Vector]:
+        if len(self.told) < 2:
+            return super().ask(birth, rng)
+        return Plan(GaussianMutation(0.1), (self.told[-1],), lessons=(self.told[0],))
+
+
+def test_a_plan_s_records_have_the_births_they_were_born_under() -> None:
+    search = Probing(probes(4), lambda records: Planned(window=1))
+    records = drive(search, 6, total)
+    plan = search.ask(6, rng_for(0, 6, Stream.ASK))
+    assert isinstance(plan, Plan)
+    assert [(each.birth, each.digest) for each in plan.parents] == [(5, records[5].digest)]
+    assert [(each.birth, each.digest) for each in plan.lessons] == [(4, records[4].digest)]
+    assert plan.parents[0].parents == records[5].parents == (4,)

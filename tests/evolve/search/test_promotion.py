@@ -169,4 +169,6 @@ def test_by_mean_feasible_then_cheap_then_early_and_samples_do_not_matter() -> N
         Score((1.0,)),
     ]
     assert by_mean(records(scores), ONE[0]) == [5, 3, 4, 2, 1, 0]
+    # Early is by birth: records come as they landed.
+    assert by_mean(records(scores)[::-1], ONE[0]) == [0, 2, 1, 3, 4, 5]
     assert by_mean(records([Score((1.0,)), Score((2.0,))]), TWO[1]) == [1, 0]

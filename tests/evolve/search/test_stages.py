@@ -262,3 +262,79 @@ def test_it_runs_in_the_engine(fresh: bool, tmp_path: Path) -> None:
     plain = run(search(), births, lambda r: Rungs().evaluate([r.genome], r.rung, 0)[0])
     assert [r.digest for r in done.records] == [r.digest for r in plain]
     assert digest(done.records[-1].genome) == plain[-1].digest
+
+
+class Dial:
+    """A mutation with `n` children in all, whatever the parent; the first is the founder."""
+
+    name, arity, needs = "dial", 1, None
+
+    def __init__(self, n: int) -> None:
+        self.n = n
+
+    def vary(self, parents: Sequence[Record[Vector]], rng: np.random.Generator) -> Vector:
+        return Vector(np.full(4, float(rng.integers(self.n)) / self.n), BOX)
+
+
+def dialled(n: int, offspring: int, fresh: bool) -> Staged[Vector]:
+    return Staged(
+        founders=[Vector(np.zeros(4), BOX)],
+        operators=[Dial(n)],
+        objective=COST,
+        offspring=offspring,
+        fresh=fresh,
+        start=fresh,
+    )
+
+
+def test_a_child_that_was_told_before_is_not_drawn_again() -> None:
+    records = run(dialled(32, 5, fresh=False), 26, noisy(0.0))
+    assert len({r.digest for r in records}) == 26
+
+
+def test_a_child_is_not_its_parent_though_samples_are_fresh() -> None:
+    search = dialled(6, 5, fresh=True)
+    records = run(search, search.layout.births(8), noisy(0.0))
+    of = {r.birth: r.digest for r in records}
+    children = [r for r in records if r.operator == "dial"]
+    assert len(children) == 40
+    assert all(r.digest != of[r.parents[0]] for r in children)
+
+
+class Pupil:
+    """A screen that writes down what it is taught."""
+
+    pool = 2
+
+    def __init__(self) -> None:
+        self.learnt: list[int] = []
+
+    def learn(self, records: Sequence[Record[Vector]]) -> None:
+        self.learnt += [record.birth for record in records]
+
+    def choose(
+        self, children: Sequence[Vector], n: int, rng: np.random.Generator
+    ) -> Sequence[int]:
+        return range(n)
+
+
+def test_a_screen_learns_every_record_once() -> None:
+    pupil = Pupil()
+    search: Staged[Vector] = Staged(
+        founders=founders(3),
+        operators=[GaussianMutation(0.1)],
+        objective=COST,
+        offspring=4,
+        survivors=(2, 1),
+        screen=lambda: pupil,
+    )
+    births = search.layout.births(3)
+    run(search, births, noisy(0.0))
+    assert pupil.learnt == list(range(births))
+
+
+def test_where_all_are_infeasible_there_is_no_elite() -> None:
+    search = staged(3, offspring=4)
+    records = run(search, 7, lambda r: Score((1.0,), violation=1.0))
+    assert len(records) == 7
+    assert search.elites == []

@@ -22,6 +22,8 @@ from tests.fitness.sandbox.attacks import COLUMNS
 
 AS_NOBODY = (sys.executable, str(Path(__file__).with_name("as_nobody.py")))
 
+SECRET = secrets.token_hex(16)  # in the environment of every launcher
+
 Servers = Callable[[str], Server]
 
 
@@ -46,7 +48,9 @@ def servers() -> Iterator[Servers]:
 def start(column: str, prefix: tuple[str, ...]) -> Server:
     level = COLUMNS[column]
     try:
-        server = started(level, warm=column == "full (root)", prefix=prefix)
+        with pytest.MonkeyPatch.context() as ours:
+            ours.setenv("SECRET", SECRET)
+            server = started(level, warm=column == "full (root)", prefix=prefix)
     except IsolationError as error:
         pytest.skip(f"NO SANDBOX HERE: {error}")
     if server.level < level:
@@ -94,7 +98,7 @@ def known() -> Iterator[Mapping[str, object]]:
         local.bind(str(folder / "socket"))
         local.listen()
         (folder / "socket").chmod(0o777)
-        launcher, other = victim("hide"), victim("show")
+        launcher, other = victim("hide", SECRET), victim("show", secrets.token_hex(16))
         for each in (launcher, other):
             stack.callback(end, each.process)
         yield {
@@ -109,8 +113,7 @@ def known() -> Iterator[Mapping[str, object]]:
         }
 
 
-def victim(how: str) -> Victim:
-    secret = secrets.token_hex(16)
+def victim(how: str, secret: str) -> Victim:
     home = str(Path(__file__).resolve().parents[3])
     process = subprocess.Popen(
         [sys.executable, "-c", _VICTIM, home, how],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import math
 import os
 import select
@@ -229,3 +230,9 @@ def test_a_server_that_was_killed_is_reported() -> None:
     assert answer.error == "crash: the sandbox's server ended during the call"
     assert not lost.alive()
     lost.stop()
+
+
+def test_a_launcher_is_hidden_from_candidates_of_its_user(full: Server) -> None:
+    """Else they could read its environment and its memory in /proc."""
+    assert full.alive()
+    assert ctypes.CDLL(None).prctl(3, 0, 0, 0, 0) == 0  # PR_GET_DUMPABLE

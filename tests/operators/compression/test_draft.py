@@ -70,3 +70,22 @@ def test_settling_goes_up_where_only_that_frees_something() -> None:
     found = settled(budget, levels, kept, kept, rng_for(0, 0, Stream.ASK))
     assert found is not None
     assert budget.cost.of(found) == 7 * len(levels)  # free steps up are taken
+
+
+def test_no_unit_goes_both_ways() -> None:
+    bits = space(BITS, depth=False)
+    profile = CompressionProfile.uniform(bits, bits=3)
+    cost = file_bytes(bits)
+    for seed in range(5):
+        rng = rng_for(seed, 0, Stream.ASK)
+        draft = Draft(Budget(bits, cost, cost.of(profile)), profile)
+        draft.step_(seed, -1)
+        draft.step_(seed + 5, -1)
+        draft.fill_(rng)
+        assert draft.moved[[seed, seed + 5]].tolist() == [-1, -1]
+        assert draft.moved.sum() > -2
+        draft = Draft(Budget(bits, cost, cost.of(profile)), profile)
+        draft.step_(seed, 1)
+        assert not draft.lower_(10**9, rng)
+        assert draft.moved[seed] == 1
+        assert (np.delete(draft.levels, seed) == 0).all()

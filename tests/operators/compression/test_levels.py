@@ -168,3 +168,19 @@ def test_same_generator_same_child() -> None:
     for operator in (LevelSwitch(BYTES), BudgetSwitch(BYTES)):
         pair = [operator.vary([parent(first)], rng_for(3, 1, Stream.ASK)) for _ in range(2)]
         assert same(*pair)
+
+
+def test_a_parent_outside_the_budget_has_no_child_outside_it() -> None:
+    """Trades of equal cost would leave it where it is."""
+    profile = CompressionProfile.uniform(STILL, bits=3)
+    tight = Budget(STILL, file_bytes(STILL), BYTES.limit - 1)
+    for birth in range(5):
+        with pytest.raises(Infertile, match="no trade"):
+            LevelSwitch(tight).vary([parent(profile)], rng_for(0, birth, Stream.ASK))
+        child = BudgetSwitch(tight).vary([parent(profile)], rng_for(0, birth, Stream.ASK))
+        assert tight.keeps(child)
+    bits = space(BITS)
+    removed = Budget(bits, file_bytes(bits), BYTES.limit, removed=(1, 2))
+    whole = CompressionProfile.uniform(bits, bits=3)
+    with pytest.raises(Infertile, match="no trade"):
+        BudgetSwitch(removed).vary([parent(whole)], rng_for(0, 0, Stream.ASK))

@@ -17,9 +17,14 @@ def square(n: int) -> int:
     return n * n
 
 
-def late_first(n: int) -> int:
-    if n == 0:
-        time.sleep(0.5)
+def late_first(item: tuple[int, Path]) -> int:
+    """Item 0 ends after item 2 has begun. Two workers begin that when they have given item 1."""
+    n, begun = item
+    if n == 2:
+        begun.touch()
+    patience = time.monotonic() + 60.0
+    while n == 0 and not begun.exists() and time.monotonic() < patience:
+        time.sleep(0.01)
     return n
 
 
@@ -81,9 +86,11 @@ class TestAnyNumberOfWorkers:
 
 
 @pytest.mark.ray
-def test_as_they_come(cluster: None) -> None:
-    first, *_ = spread(late_first, range(3), workers=2)
-    assert first != (0, 0)
+def test_as_they_come(cluster: None, tmp_path: Path) -> None:
+    items = [(n, tmp_path / "begun") for n in range(3)]
+    first, *others = spread(late_first, items, workers=2)
+    assert first == (1, 1)
+    assert sorted(others) == [(0, 0), (2, 2)]
 
 
 @pytest.mark.ray

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import threading
-from collections.abc import Iterator
-from dataclasses import replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,8 @@ from evolve.engine.cluster.workers import RayWorkers
 from evolve.engine.snapshot import snapshot
 from evolve.engine.workers import Workers
 from evolve.errors import WorkerError
+from evolve.genomes.vector import Vector
+from evolve.score import Objective, Score
 from tests.contracts.workers import Sums, WorkersContract
 from tests.evolve.engine.problems import ONE_FOUNDER, Unruly, dtlz, unruly
 
@@ -135,3 +138,21 @@ def test_a_fitness_defined_in_a_script_reaches_the_workers(tmp_path: Path) -> No
     assert [r.score.values[0] for r in run.records] == [
         float(r.genome.values.sum()) for r in run.records
     ]
+
+
+@dataclass(frozen=True)
+class Threads:
+    """A score is how many threads a worker's libraries were told to start with."""
+
+    objectives: tuple[Objective, ...] = (Objective("threads"),)
+    rungs: tuple[int, ...] = (1,)
+    needs: Needs = Needs(cpus=1.0, threads=2)  # noqa: RUF009  (frozen)
+
+    def evaluate(self, genomes: Sequence[Vector], rung: int, seed: int) -> list[Score]:
+        return [Score((float(os.environ.get("OMP_NUM_THREADS", "0")),)) for _ in genomes]
+
+
+def test_a_worker_starts_with_the_threads_it_needs(tmp_path: Path) -> None:
+    experiment = replace(dtlz(2), fitness=Threads())
+    run = evolve.run(experiment, tmp_path / "run", workers=1)
+    assert [record.score.values for record in run.records] == [(2.0,), (2.0,)]

@@ -141,3 +141,22 @@ def test_what_cannot_be_is_said() -> None:
 
 def test_nothing_to_choose_is_the_empty_choice() -> None:
     assert least_loss([], [], 0) == ()
+
+
+@settings(deadline=None, max_examples=200)
+@given(seed=st.integers(0, 2**32))
+def test_losses_whose_sums_round_are_not_dropped(seed: int) -> None:
+    """The bound of the best choice may be above its loss by what summation loses."""
+    rng = np.random.default_rng(seed)
+    n = int(rng.integers(2, 7))
+    losses, costs = rng.random((n, 3)).tolist(), rng.integers(0, 20, (n, 3)).tolist()
+    low, high = (sum(map(f, costs)) for f in (min, max))
+    limit = int(rng.integers(low, high + 2))
+    choice = least_loss(losses, costs, limit)
+    found = brute(losses, costs, limit)
+    assert found is not None
+    assert sum(row[i] for row, i in zip(losses, choice)) == pytest.approx(found[0], rel=1e-12)
+
+
+def test_of_losses_that_are_all_0_the_cheapest_are_chosen() -> None:
+    assert least_loss([[0.0, 0.0], [0.0, 0.0]], [[2, 1], [3, 4]], 9) == (1, 0)
