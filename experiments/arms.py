@@ -247,6 +247,7 @@ def _evolved(
     if paired:
         n, finalists = _generations_and_finalists(study, left)
     births = first + layout.births(n)
+    screens = n if finalists and study.mode is not Mode.DEPTH else 0
 
     def staged(start: Profiles, records: Records) -> Staged[CompressionProfile]:
         def screen() -> Surrogate[CompressionProfile]:
@@ -264,6 +265,7 @@ def _evolved(
             start=many_starts,
             paired=paired,
             screen=screen if Option.SCREENED in options else None,
+            screens=screens,
         )
 
     def then(records: Records) -> Search[CompressionProfile]:
@@ -281,13 +283,20 @@ def _evolved(
         inner = Probing(found, then) if warm else staged([], ())
         if not finalists:
             return inner
-        return Playoff(inner, DIVERGENCE, births=births, n=finalists, rung=2)
+        return Playoff(inner, DIVERGENCE, births=births, n=finalists, rung=len(rungs) - 1)
 
-    rungs = [FEW, MANY, *[study.text.size] * bool(finalists)]
+    rungs = [*[FEW] * max(1, screens), MANY, *[study.text.size] * bool(finalists)]
     if not paired:
         rungs = [*[FEW] * many_starts, *[FEW, MANY] * n][: layout.rungs(n)]
-    fitness = study.divergence(*rungs, fresh=not paired)
+    places = (*_blocks(study, screens), 0, 0) if screens else ()
+    fitness = study.divergence(*rungs, fresh=not paired, starts=places)
     return experiment(study, arm, search, fitness, births + finalists)
+
+
+def _blocks(study: Study, n: int) -> list[int]:
+    """Where the sequences of `n` first stages begin: behind those of the second, in turn."""
+    few, many = study.sequences(FEW), study.sequences(MANY)
+    return [many + few * (i % ((len(study.text) - many) // few)) for i in range(n)]
 
 
 def _starts(study: Study, seed: int, n: int) -> list[CompressionProfile]:

@@ -106,10 +106,13 @@ class Study:
         """How many sequences are `tokens`."""
         return max(1, tokens // self.text.shape[1])
 
-    def divergence(self, *rungs: int, fresh: bool = False) -> Divergence:
-        """KL on the search's text, `rungs` in tokens."""
+    def divergence(
+        self, *rungs: int, fresh: bool = False, starts: tuple[int, ...] = ()
+    ) -> Divergence:
+        """KL on the search's text, `rungs` in tokens, `starts` in sequences."""
         sizes = tuple(self.sequences(rung) for rung in rungs)
-        return self._on(Divergence(self.space, self.text, sizes, fresh=fresh, batch=OFFSPRING))
+        made = Divergence(self.space, self.text, sizes, fresh, batch=OFFSPRING, starts=starts)
+        return self._on(made)
 
     @property
     def test(self) -> Divergence:

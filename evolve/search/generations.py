@@ -31,6 +31,8 @@ class Generations:
     fresh: every stage of every generation has a rung, so samples, of its own, and the parent is
     scored again in every generation; else stage s has rung s. start: the founders have rung 0 to
     themselves, the stages those above; else founders are scored at the first generation's last.
+    screens: so many generations have a first stage with a rung, so samples, of its own, the last
+    of them the later generations too; other stages have the rungs above those.
     """
 
     founders: int
@@ -38,9 +40,13 @@ class Generations:
     survivors: tuple[int, ...]
     fresh: bool
     start: bool
+    screens: int = 0
 
     def rung(self, generation: int, stage: int) -> int:
         """The rung of that stage in that generation."""
+        if self.screens:
+            own = min(generation, self.screens - 1)
+            return self.start + (own if stage == 0 else self.screens - 1 + stage)
         step = generation * len(self.survivors) if self.fresh else 0
         return self.start + step + stage
 

@@ -49,9 +49,9 @@ class Staged(Generic[G]):
 
     survivors: how many leave each stage, the last is 1; stages are as many. founders: the best
     of them is the first parent. operators: of one parent, sharing the children by `weights`.
-    fresh, start: as in `Generations`, which says how many rungs and births are used. paired:
-    stages rank by paired statistics over samples (`promotion.ranking`), else by mean alone.
-    screen: a recipe for what chooses among `pool` times as many children.
+    fresh, start, screens: as in `Generations`, which says how many rungs and births are used.
+    paired: stages rank by paired statistics over samples (`promotion.ranking`), else by mean
+    alone. screen: a recipe for what chooses among `pool` times as many children.
 
     A score that failed loses. Raises `ExperimentError` for parts that do not fit.
     """
@@ -69,6 +69,7 @@ class Staged(Generic[G]):
         paired: bool = False,
         weights: Sequence[float] | None = None,
         screen: Callable[[], Screen[G]] | None = None,
+        screens: int = 0,
     ) -> None:
         if not founders or not operators:
             raise ExperimentError("Staged needs at least one founder and one operator.")
@@ -93,7 +94,9 @@ class Staged(Generic[G]):
         self.founders = tuple(founders)
         self.operators = tuple(operators)
         self.objective = objective
-        self.layout = Generations(len(founders), offspring, tuple(survivors), fresh, start)
+        self.layout = Generations(
+            len(founders), offspring, tuple(survivors), fresh, start, screens
+        )
         self.paired = paired
         self._shares = shares / shares.sum()
         self._screen = None if screen is None else screen()

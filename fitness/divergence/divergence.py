@@ -40,9 +40,10 @@ DTYPES = ("float32", "bfloat16")
 class Divergence:
     """One minimised objective, `divergence`; scores any profile of the model of `space`.
 
-    `tokens`: (n, length) integers. `rungs` in sequences, default (n,): rung i scores the first
-    rungs[i]; with `fresh` it draws its own rungs[i] from all n by the seed, and rungs need not
-    grow: (1, 8, 1, 8) is two minibatches of each size. `top_k`: of the dense model's likeliest
+    `tokens`: (n, length) integers. `rungs` in sequences, default (n,): rung i scores rungs[i] of
+    them from starts[i] on, default 0; rungs that begin at the same one grow. With `fresh` it
+    draws its own rungs[i] from all n by the seed: (1, 8, 1, 8) is two minibatches of each size.
+    `top_k`: of the dense model's likeliest
     tokens, the rest in one bucket; 0: the full vocabulary. `batch`: genomes a call, which change
     no bit of each other's. `shard`: sequences a forward pass; it changes the last bits, and rungs
     that are multiples of it give a sequence the same bits at each. `dtype`: of the arithmetic, on
@@ -72,6 +73,7 @@ class Divergence:
     timeout: float | None = None
     memory: int = 0
     kept: int = 2**30
+    starts: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         path = self.space.anatomy.source.path
@@ -83,7 +85,19 @@ class Divergence:
                 f"Divergence.rungs are {rungs}; give numbers from 1 to {n}, the sequences of "
                 "`tokens`, or more text."
             )
-        if not self.fresh and any(a >= b for a, b in pairwise(rungs)):
+        places = list(zip(self.starts or (0,) * len(rungs), rungs))
+        if self.starts and (self.fresh or len(self.starts) != len(rungs)):
+            raise FitnessError(
+                f"Divergence.starts are {self.starts} for the rungs {rungs}; give one for each, "
+                "and no fresh=True, which draws."
+            )
+        if not all(0 <= start <= n - rung for start, rung in places):
+            raise FitnessError(
+                f"Divergence.starts are {self.starts} for the rungs {rungs}; let each end within "
+                f"the {n} sequences of `tokens`."
+            )
+        twins = pairwise([] if self.fresh else places)
+        if any(a == b and few >= more for (a, few), (b, more) in twins):
             raise FitnessError(
                 f"Divergence.rungs are {rungs}; let them grow, or give fresh=True for rungs that "
                 "draw their own sequences."
@@ -138,7 +152,8 @@ class Divergence:
         """Which of `tokens` are scored."""
         n = self.rungs[rung]
         if not self.fresh:
-            return list(range(n))
+            start = self._start(rung)
+            return list(range(start, start + n))
         drawn = rng_for(seed, rung, Stream.EVALUATE).choice(len(self.tokens), n, replace=False)
         return [int(row) for row in drawn]
 
@@ -156,19 +171,23 @@ class Divergence:
         """As `evaluate`, without scoring again what a genome scored at the rung below.
 
         Metric `tokens` counts the new ones; `perplexity` may differ in its last bits. Everything
-        is scored where rungs are `fresh`, or the one below ends within a `shard`.
+        is scored where rungs are `fresh`, the one below begins elsewhere or ends within a `shard`.
         """
         rows = self.rows(rung, seed)
-        start = 0 if self.fresh or rung == 0 else self.rungs[rung - 1]
-        if start == 0 or start % self.shard:
+        apart = self.fresh or rung == 0 or self._start(rung - 1) != self._start(rung)
+        n = 0 if apart else self.rungs[rung - 1]
+        if n == 0 or n % self.shard:
             return self._on(genomes, rows)
         return extended(
             genomes,
             known,
             lambda some: self._on(some, rows),
-            lambda some: self._on(some, rows[start:]),
+            lambda some: self._on(some, rows[n:]),
             _joined,
         )
+
+    def _start(self, rung: int) -> int:
+        return self.starts[rung] if self.starts else 0
 
     def _on(self, genomes: Sequence[CompressionProfile], rows: list[int]) -> list[Score]:
         """The scores on the sequences `rows`."""

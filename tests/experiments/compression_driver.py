@@ -16,10 +16,18 @@ from fitness.divergence import Divergence
 
 
 def small(births: int) -> Experiment[CompressionProfile]:
-    """Bits, on 64 and 128 tokens, sixteen profiles a call as shipped; no final test."""
+    """Bits, on 64, 128 and 384 tokens, sixteen profiles a call as shipped; no final test."""
     stories = study(Mode.BITS)
-    fitness = Divergence(stories.space, stories.text[:2, :64], (1, 2), batch=OFFSPRING)
-    return replace(ours(stories), fitness=fitness, births=births, final=None)
+    made = ours(stories)
+    n = len(made.fitness.rungs) - 2  # first stages, each on a sequence behind the first two
+    fitness = Divergence(
+        stories.space,
+        stories.text[:6, :64],
+        (*[1] * n, 2, 6),
+        batch=OFFSPRING,
+        starts=(*(2 + i % 4 for i in range(n)), 0, 0),
+    )
+    return replace(made, fitness=fitness, births=births, final=None)
 
 
 def main() -> None:

@@ -130,9 +130,13 @@ def test_a_small_space_plays_off_and_a_large_budget_goes_into_generations(
     tokens: int, finalists: int
 ) -> None:
     made = ours(study(Mode.BITS), tokens=tokens)
-    assert made.fitness.rungs == ((2, 16, 96) if finalists else (2, 16))
     n, none = divmod(made.births - 25 - 2 - finalists, 17)  # probes, founders
     assert none == 0
+    assert made.fitness.rungs == ((*[2] * n, 16, 96) if finalists else (2, 16))
+    assert isinstance(made.fitness, Divergence)
+    screens = made.fitness.starts[:-2]
+    assert set(screens) <= set(range(16, 96, 2))  # beside those of the second stage
+    assert len(set(screens)) == (min(n, 40) if finalists else 0)
     spent = 25 * 512 + 2 * 4096 + n * (16 * 512 + 4096) + finalists * 20_480
     assert tokens - 12_288 < spent <= tokens
 
@@ -162,8 +166,13 @@ def tokens_of(
     """What a run of these records costs: samples of the rung below are handed on."""
     once = {(r.digest, r.rung): r.operator for r in records}
     rungs = made.fitness.rungs
-    known = {key: rungs[key[1] - 1] for key, by in once.items() if by == "promotion" and key[1]}
     assert isinstance(made.fitness, Divergence)
+    starts = made.fitness.starts or (0,) * len(rungs)
+    known = {
+        (name, rung): rungs[rung - 1]
+        for (name, rung), by in once.items()
+        if by == "promotion" and rung and starts[rung] == starts[rung - 1]
+    }
     if made.fitness.fresh:  # nothing is known
         known = {}
     return length * sum(rungs[rung] - known.get((name, rung), 0) for name, rung in once)

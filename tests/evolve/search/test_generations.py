@@ -14,6 +14,7 @@ LAYOUTS = [
         (1, 5), ((4, (1,)), (8, (1, 1)), (16, (8, 2, 1))), (False, True), (False, True)
     )
 ]
+LAYOUTS += [Generations(2, 8, (2, 1), False, start, screens=2) for start in (False, True)]
 
 
 @pytest.mark.parametrize("layout", LAYOUTS, ids=str)
@@ -54,6 +55,19 @@ def test_nested_rungs_are_the_stages() -> None:
     assert {layout.at(birth).rung for birth in range(3)} == {0}
     assert {layout.at(birth).rung for birth in range(3, 60)} == {1, 2}
     assert layout.rungs(7) == 3
+
+
+@pytest.mark.parametrize("start", [False, True])
+def test_screens_are_below_the_stages_that_stay(start: bool) -> None:
+    layout = Generations(2, 8, (4, 2, 1), fresh=False, start=start, screens=3)
+    found = {(s.generation, s.stage): s.rung for s in map(layout.at, range(layout.births(5)))}
+    assert found.pop((-1, 0)) == (0 if start else 4)  # founders: else beside the last stage
+    first = {g: start + min(g, 2) for g in range(5)}
+    assert found == {
+        (g, i): [first[g], start + 3, start + 4][i] for g in range(5) for i in range(3)
+    }
+    assert layout.rungs(5) == start + 5
+    assert [layout.rescored(g) for g in range(3)] == [start, False, False]
 
 
 def test_evopress_s_super_fast_setting_costs_what_it_says() -> None:

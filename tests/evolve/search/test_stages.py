@@ -38,6 +38,7 @@ def staged(
     start: bool = False,
     paired: bool = False,
     screen: Callable[[], Surrogate[Vector]] | None = None,
+    screens: int = 0,
 ) -> Staged[Vector]:
     return Staged(
         founders=founders(n),
@@ -48,6 +49,7 @@ def staged(
         fresh=fresh,
         start=start,
         paired=paired,
+        screens=screens,
         weights=(2, 1),
         screen=screen,
     )
@@ -162,6 +164,21 @@ def test_nothing_is_evaluated_twice_on_fixed_samples() -> None:
     assert len(set(seen)) == len(seen)
     parents = [r for r in records if search.layout.at(r.birth).place == PARENT]
     assert len(parents) == 1  # at the last stage for the first time; later it has that score
+
+
+def test_screens_of_their_own_choose_who_meets_the_parent_on_samples_that_stay() -> None:
+    search = staged(2, (1, 1), offspring=6, screens=8)
+    records = run(search, search.layout.births(8), noisy(0.5))
+    value = {r.birth: r.score.values[0] for r in records}
+    parent = min((0, 1), key=value.__getitem__)
+    for g in range(8):
+        of = [r for r in records if search.layout.at(r.birth).generation == g]
+        children, (promoted,) = of[:-1], of[-1:]
+        assert {(r.rung, r.parents) for r in children} == {(g, (parent,))}
+        best = min(children, key=lambda r: value[r.birth])
+        assert (promoted.digest, promoted.rung) == (best.digest, 8)
+        parent = min(parent, promoted.birth, key=value.__getitem__)
+    assert [r.birth for r in search.elites] == [parent]
 
 
 def test_a_lost_promotion_keeps_the_parent() -> None:

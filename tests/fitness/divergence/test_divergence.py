@@ -52,6 +52,12 @@ class TestContractNested(TestContract):
         return Divergence(space, some_tokens(), rungs=(2, 4, 6), top_k=8, shard=2)
 
 
+class TestContractStarts(TestContract):
+    @pytest.fixture
+    def fitness(self, space: ProfileSpace) -> Divergence:
+        return Divergence(space, some_tokens(), (1, 2, 4), starts=(5, 0, 0), top_k=8)
+
+
 class TestContractFresh(TestContract):
     @pytest.fixture
     def fitness(self, space: ProfileSpace) -> Divergence:
@@ -197,6 +203,22 @@ def test_fresh_samples_are_those_of_the_drawn_sequences(
     assert np.array_equal(score.samples[0], whole.samples[0][fresh.rows(0, 3)])
 
 
+def test_rungs_that_begin_elsewhere_are_extended_by_none(
+    fitness: Divergence, profiles: list[CompressionProfile]
+) -> None:
+    apart = replace(fitness, rungs=(2, 2, 4), starts=(4, 0, 0))
+    assert [apart.rows(rung, 5) for rung in range(3)] == [[4, 5], [0, 1], [0, 1, 2, 3]]
+    [whole] = fitness.evaluate(profiles[:1], 1, 0)
+    low, high = (apart.evaluate(profiles[:1], rung, 0)[0] for rung in (0, 1))
+    for score, rows in ((low, slice(4, 6)), (high, slice(0, 2))):
+        assert score.samples is not None
+        assert whole.samples is not None
+        assert np.array_equal(score.samples[0], whole.samples[0][rows])
+    assert same(apart.extend(profiles[:1], [low], 1, 0)[0], high)
+    (more,) = apart.extend(profiles[:1], [high], 2, 0)
+    assert more.metrics["tokens"] == 2 * 12  # of the four, two were known
+
+
 def test_tokens_are_counted_as_in_a_budget(
     fitness: Divergence, profiles: list[CompressionProfile]
 ) -> None:
@@ -262,6 +284,11 @@ def test_it_travels_and_keeps_its_own_tokens(space: ProfileSpace) -> None:
         ({"rungs": (0, 2)}, "give numbers from 1 to 6"),
         ({"rungs": (2, 2)}, "let them grow, or give fresh=True"),
         ({"rungs": (7,), "fresh": True}, "give numbers from 1 to 6"),
+        ({"starts": (0,)}, r"starts are \(0,\) for the rungs \(2, 6\); give one for each"),
+        ({"starts": (0, 0), "fresh": True}, "no fresh=True, which draws"),
+        ({"starts": (1, 1)}, "let each end within the 6 sequences"),
+        ({"starts": (-1, 0)}, "let each end within the 6 sequences"),
+        ({"rungs": (2, 2), "starts": (3, 3)}, "let them grow"),
         ({"top_k": -1}, "top_k is -1; give 0 or more"),
         ({"batch": 0}, "batch is 0; give 1 or more"),
         ({"shard": 0}, "shard is 0; give 1 or more"),
