@@ -47,6 +47,10 @@ bench: .venv/.installed
 	$(BIN)/python -m experiments.benchmarks.sandbox_overhead
 	$(BIN)/python -m experiments.benchmarks.circle_baseline
 	$(BIN)/python -m experiments.benchmarks.code_search --seeds 8 --jobs 2
+	$(BIN)/python -m experiments.benchmarks.depth_search
+	$(BIN)/python -m experiments.benchmarks.compression --model stories --seeds 5 --jobs 2
+	$(BIN)/python -m experiments.benchmarks.compression --model smollm --jobs 2
+	$(BIN)/python -m experiments.benchmarks.compression_options --model smollm --jobs 2
 
 soak: .venv/.installed
 	$(BIN)/python -m pytest -m soak -s
